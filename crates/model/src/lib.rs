@@ -1,0 +1,18 @@
+//! What the platform knows, as pure logic: the event and its validation, the one-minute
+//! window, the quantile sketch, and the rules of diagnosis.
+//!
+//! Nothing here reads a clock, a file, a socket or a random number: time comes in as an
+//! argument, so the same input gives the same bytes on every machine.
+
+pub mod decode;
+pub mod diagnosis;
+pub mod event;
+pub mod sketch;
+pub mod stage;
+pub mod units;
+pub mod window;
+pub mod wire;
+
+pub use event::{ClientId, Event, SchemaVersion, Target};
+pub use stage::{ErrorStage, Metric, Stage};
+pub use units::{BitsPerSecond, Micros, Minute};

@@ -1,0 +1,106 @@
+//! The event as it travels, version 1.1: what a probe or the simulator writes. Reading is
+//! stricter and lives in [`crate::decode`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One event on the wire. Absent is "not measured", never 0.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct WireEvent {
+    /// Unique for its client; ours are version 7.
+    pub event_id: Uuid,
+    /// Who measured.
+    pub client_id: String,
+    /// Start of the measurement, milliseconds since the Unix epoch.
+    pub ts_ms: i64,
+    /// When ingest took it; set there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recv_ts_ms: Option<i64>,
+    /// `1.1`.
+    pub schema_version: String,
+    /// The URL that was measured.
+    pub target: String,
+    /// Where the probe stood.
+    pub network_context: NetworkContext,
+    /// What was timed, in milliseconds.
+    pub timings: WireTimings,
+    /// Download goodput, kilobits a second.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub throughput_kbps: Option<f64>,
+    /// The stage that failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error_stage: Option<crate::ErrorStage>,
+    /// Why, as a W3C Network Error Logging type.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error_type: Option<String>,
+    /// Status of the response.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_status: Option<u16>,
+    /// `1.1`, `2` or `3`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_version: Option<String>,
+    /// 4 or 6.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ip_family: Option<u8>,
+    /// The address that was connected to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub remote_addr: Option<String>,
+    /// The resolver that answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dns_server: Option<String>,
+    /// `1.2` or `1.3`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls_version: Option<String>,
+    /// The cipher suite by its IANA name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls_cipher: Option<String>,
+    /// The protocol chosen by ALPN.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub alpn: Option<String>,
+    /// End of the certificate's validity, milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cert_expires_ms: Option<i64>,
+    /// Version of the probe.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe_version: Option<String>,
+    /// Free labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where the probe stood.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct NetworkContext {
+    /// `wifi`, `ethernet`, `cellular`, `unknown`, or another word the system gives.
+    pub interface_type: String,
+    /// Whether a VPN carries the traffic.
+    pub vpn_enabled: bool,
+    /// What the user calls this place.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user_label: Option<String>,
+}
+
+/// Durations in milliseconds, each of its own stage.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub struct WireTimings {
+    /// The look-up; absent for a literal address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dns_ms: Option<f64>,
+    /// SYN to established.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tcp_ms: Option<f64>,
+    /// The handshake; absent for an http target.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls_ms: Option<f64>,
+    /// Request sent to first byte of the response.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_ttfb_ms: Option<f64>,
+    /// First to last byte of the response's body.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transfer_ms: Option<f64>,
+    /// The whole measurement.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub total_ms: Option<f64>,
+}

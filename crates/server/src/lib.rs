@@ -1,0 +1,9 @@
+//! The server side of qoe, in the order of the data path: ingest, aggregator, store,
+//! diagnoser, read API. [`roles`] is the only place that wires them.
+
+pub mod aggregator;
+pub mod api;
+pub mod diagnoser;
+pub mod ingest;
+pub mod roles;
+pub mod store;
