@@ -1,0 +1,41 @@
+# qoe: `make demo` shows it, `make test` checks it. `make` alone lists the targets.
+
+# Built things go below the user's cache, so that a fresh clone builds quickly a second time.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/qoe-build
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+CARGO ?= cargo
+QOE = $(CARGO_TARGET_DIR)/release/qoe
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check bench install clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the qoe program (release profile)
+	$(CARGO) build --locked --release -p qoe
+	@echo "built $(QOE)"
+
+demo: build ## Break a target in turn and see each fault named, with a score (about 6 min)
+	$(QOE) demo $(ARGS)
+
+test: ## Run every test (needs only Rust and Python 3)
+	$(CARGO) test --locked
+
+check: ## What CI checks before the tests: format, lints, licences, documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny --locked)"; fi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+bench: ## Print the ratios against SQLite, a bare handler, blackbox_exporter, curl and the packets
+	$(CARGO) build --locked --release -p qoe -p qoe-bench
+	$(CARGO_TARGET_DIR)/release/qoe-bench $(ARGS)
+
+install: ## Install qoe and qoe-probe for this user, with link-time optimisation
+	$(CARGO) install --locked --profile dist --path crates/qoe
+	$(CARGO) install --locked --profile dist --path crates/probe
+
+clean: ## Delete what was built
+	$(CARGO) clean
