@@ -1,1 +1,22 @@
-//! stub
+//! The probe: measures DNS, TCP, TLS, HTTP and throughput of a target, each at its own socket
+//! on a fresh connection, and ships what it measured as events.
+//!
+//! [`Prober::measure`] is one measurement and needs no server. [`agent::run`] measures on a
+//! schedule and ships to an ingest. What cannot be measured is absent, never zero, and a
+//! failure is charged to the stage in which it happened.
+
+pub mod agent;
+pub mod failure;
+pub mod identity;
+pub mod measure;
+pub mod measurement;
+pub mod target;
+
+pub use failure::Failure;
+pub use identity::Identity;
+pub use measure::{Options, Prober, SetupError};
+pub use measurement::{Certificate, Measurement, Throughput, Tls};
+pub use target::{parse_resolver, parse_target};
+
+/// The version the probe gives in its events and its User-Agent.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

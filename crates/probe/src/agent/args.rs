@@ -1,0 +1,121 @@
+//! The agent's flags and environment, for `qoe-probe` and `qoe probe` alike.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use url::Url;
+
+use super::{Config, Ingest};
+use crate::identity::{self, Identity};
+use crate::measure::Options;
+use crate::target::{parse_resolver, parse_target};
+
+/// Measure targets on a schedule and ship the events.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Agent {
+    /// What to measure: an http or https URL. Can be given many times
+    #[arg(long = "target", value_name = "URL", env = "QOE_PROBE_TARGET", value_delimiter = ',', required = true, value_parser = parse_target)]
+    pub targets: Vec<Url>,
+
+    /// Time from one measurement of a target to its next, 1 s or more
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_INTERVAL", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+
+    /// The server that takes the events
+    #[arg(long, value_name = "URL", env = "QOE_PROBE_INGEST")]
+    pub ingest: Url,
+
+    /// File that holds the token. A token is never given as an argument, where others see it
+    #[arg(long, value_name = "FILE", env = "QOE_PROBE_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// Certificates (PEM) to trust beside the built-in ones
+    #[arg(long, value_name = "FILE", env = "QOE_PROBE_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// The resolver to ask, with or without port, instead of the system's
+    #[arg(long, value_name = "ADDR", env = "QOE_PROBE_RESOLVER", value_parser = parse_resolver)]
+    pub resolver: Option<SocketAddr>,
+
+    /// Limit for one measurement, throughput not counted
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+
+    /// Never measure throughput
+    #[arg(long, env = "QOE_PROBE_NO_THROUGHPUT")]
+    pub no_throughput: bool,
+
+    /// Time from one throughput measurement of a target (1 MiB) to its next; 0s for every time
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_THROUGHPUT_EVERY", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub throughput_every: Duration,
+
+    /// Name of this probe instead of the one made at the first start
+    #[arg(long, value_name = "ID", env = "QOE_PROBE_CLIENT_ID")]
+    pub client_id: Option<String>,
+
+    /// What you call this place; or KEY=VALUE for a free label. Can be given many times
+    #[arg(long = "label", value_name = "LABEL", env = "QOE_PROBE_LABEL", value_delimiter = ',')]
+    pub labels: Vec<String>,
+}
+
+impl Agent {
+    /// Checks the flags, reads the token and the client id.
+    pub fn into_config(self) -> anyhow::Result<Config> {
+        ensure!(self.interval >= Duration::from_secs(1), "--interval must be 1 s or more");
+        ensure!(!self.timeout.is_zero(), "--timeout must not be 0");
+        let client_id = match self.client_id {
+            Some(id) => id,
+            None => identity::client_id(None).context("cannot make a client id")?,
+        };
+        let mut identity = Identity::named(client_id);
+        (identity.user_label, identity.labels) = split_labels(self.labels)?;
+        Ok(Config {
+            targets: self.targets,
+            interval: self.interval,
+            throughput_every: (!self.no_throughput).then_some(self.throughput_every),
+            options: Options {
+                resolver: self.resolver,
+                ca_file: self.ca_file.clone(),
+                timeout: self.timeout,
+                ..Options::default()
+            },
+            identity,
+            ingest: Some(Ingest {
+                url: self.ingest,
+                token: self.token_file.as_deref().map(read_token).transpose()?,
+                ca_file: self.ca_file,
+            }),
+        })
+    }
+}
+
+fn read_token(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the token from {}", path.display()))?;
+    let token = text.trim();
+    ensure!(
+        !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()),
+        "{} does not hold a token",
+        path.display()
+    );
+    Ok(token.to_owned())
+}
+
+fn split_labels(given: Vec<String>) -> anyhow::Result<(Option<String>, BTreeMap<String, String>)> {
+    let mut user_label = None;
+    let mut labels = BTreeMap::new();
+    for text in given {
+        match text.split_once('=') {
+            Some((key, value)) => {
+                let known = labels.insert(key.to_owned(), value.to_owned());
+                ensure!(known.is_none(), "label `{key}` is given twice");
+            }
+            None if user_label.is_none() => user_label = Some(text),
+            None => bail!("--label names this place twice; use KEY=VALUE for free labels"),
+        }
+    }
+    Ok((user_label, labels))
+}
