@@ -7,6 +7,9 @@ use std::fmt;
 
 use model::ErrorStage;
 
+mod classify;
+pub(crate) use classify::{of_hyper, of_io};
+
 /// One failure of one measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -54,7 +57,6 @@ pub mod kind {
     pub const HTTP_TIMED_OUT: &str = "http.timed_out";
     pub const HTTP_FAILED: &str = "http.failed";
     pub const BODY_TRUNCATED: &str = "body.truncated";
-    pub const BODY_STALLED: &str = "body.stalled";
     pub const BODY_TIMED_OUT: &str = "body.timed_out";
 }
 
@@ -74,11 +76,10 @@ impl Failure {
             | kind::TCP_TIMED_OUT
             | kind::TLS_TIMED_OUT
             | kind::HTTP_TIMED_OUT
-            | kind::BODY_STALLED
             | kind::BODY_TIMED_OUT => return 28,
             kind::HTTP_ERROR => return 22,
             kind::HTTP_RESPONSE_EMPTY => return 52,
-            kind::HTTP_RESPONSE_INVALID => return 8,
+            kind::HTTP_RESPONSE_INVALID if self.stage == ErrorStage::Parse => return 8,
             kind::HTTP_PROTOCOL_ERROR => return 16,
             kind::BODY_TRUNCATED => return 18,
             _ => {}

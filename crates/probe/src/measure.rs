@@ -1,15 +1,34 @@
 //! One measurement from look-up to last byte, and the prober that holds what measurements share.
+//!
+//! The stages, in order, each on the clock of its own socket: `resolve` (our own DNS queries),
+//! `connect` (TCP), `tls` (a whole handshake), `http` (one GET on that connection), then
+//! `throughput` (a fixed object on a fresh connection to the same address).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::ErrorStage;
 use thiserror::Error;
+use tokio::time::Instant as Deadline;
 use url::Url;
 
 use crate::failure::{Failure, kind};
 use crate::measurement::Measurement;
+use http::BodyEnd;
+use resolve::Resolver;
+
+mod certificate;
+pub(crate) mod connect;
+mod dns;
+mod exchange;
+pub(crate) mod http;
+pub(crate) mod open;
+pub(crate) mod resolve;
+mod stream;
+mod system;
+mod throughput;
+pub(crate) mod tls;
 
 /// How to measure.
 #[derive(Clone, Debug)]
@@ -26,7 +45,7 @@ pub struct Options {
     pub throughput: bool,
     /// Limit for the transfer of the fixed object, its connection included.
     pub throughput_timeout: Duration,
-    /// Body bytes to read on the first connection; a longer body is left there.
+    /// Body bytes to read on the first connection; of a longer body the rest is left there.
     pub max_body: u64,
 }
 
@@ -60,27 +79,180 @@ pub enum SetupError {
     Tls(String),
 }
 
-/// Measures targets. Cheap to share; holds no connections.
+/// Measures targets. Holds no connections, so it can be shared by any number of measurements.
 #[derive(Debug)]
 pub struct Prober {
     options: Options,
+    resolver: Resolver,
+    client: tls::Client,
 }
 
 impl Prober {
     /// Reads the certificates and sets up what all measurements share.
+    ///
+    /// # Errors
+    /// The file of certificates cannot be read or holds none.
     pub fn new(options: Options) -> Result<Self, SetupError> {
-        Ok(Self { options })
+        Ok(Self {
+            resolver: Resolver::new(options.resolver),
+            client: tls::Client::new(options.ca_file.as_deref(), &["h2", "http/1.1"])?,
+            options,
+        })
     }
 
-    /// Measures a target once, throughput as the options say.
+    /// Measures a target once, throughput as the options say. Never fails: what goes wrong is
+    /// part of what was measured.
     pub async fn measure(&self, target: &Url) -> Measurement {
         self.measure_with(target, self.options.throughput).await
     }
 
     /// Measures a target once, and its throughput where asked.
-    pub async fn measure_with(&self, target: &Url, _throughput: bool) -> Measurement {
-        let mut m = Measurement::started(target, 1);
-        m.failure = Some(Failure::new(ErrorStage::Dns, kind::DNS_FAILED, "not built yet"));
+    pub async fn measure_with(&self, target: &Url, throughput: bool) -> Measurement {
+        let mut m = Measurement::started(target, now_ms());
+        let mut run =
+            Run { prober: self, m: &mut m, start: Instant::now(), deadline: Deadline::now() };
+        let outcome = run.first_connection().await;
+        let start = run.start;
+        m.elapsed = start.elapsed();
+        match outcome {
+            Err(failure) => m.failure = Some(failure),
+            Ok(address) if throughput => {
+                let limit = self.options.throughput_timeout;
+                let done = throughput::measure(&self.client, target, address, limit).await;
+                m.throughput = done.throughput;
+                m.throughput_failure = done.failure;
+            }
+            Ok(_) => {}
+        }
         m
     }
+}
+
+/// A measurement on its way.
+struct Run<'a> {
+    prober: &'a Prober,
+    m: &'a mut Measurement,
+    start: Instant,
+    deadline: Deadline,
+}
+
+impl Run<'_> {
+    /// Look-up, connection, handshake, request and body. Writes down every stage that
+    /// completes; the error is the failure of the one that did not.
+    async fn first_connection(&mut self) -> Result<SocketAddr, Failure> {
+        let target = self.m.target.clone();
+        let (Some(host), Some(port)) = (target.host(), target.port_or_known_default()) else {
+            let what = format!("{target} names no host");
+            return Err(Failure::new(ErrorStage::Dns, kind::DNS_NAME_NOT_RESOLVED, what));
+        };
+        let plan = self.prober.resolver.plan(&host);
+
+        self.start = Instant::now();
+        self.deadline = Deadline::now() + self.prober.options.timeout;
+        let addresses = self.resolve(plan, port).await?;
+        let (stream, address) = self.connect(&addresses).await?;
+        let opened = self.open(&target, stream).await?;
+        self.request(&target, opened).await?;
+        Ok(address)
+    }
+
+    async fn resolve(
+        &mut self,
+        plan: resolve::Plan,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Failure> {
+        let lookup = plan.run(self.stage_deadline()).await;
+        self.m.dns = lookup.time;
+        self.m.dns_server = lookup.server;
+        self.m.dns_retries = lookup.retries;
+        match lookup.failure {
+            Some(failure) => Err(failure),
+            None => Ok(connect::order(&lookup.addresses, port)),
+        }
+    }
+
+    async fn connect(
+        &mut self,
+        addresses: &[SocketAddr],
+    ) -> Result<(tokio::net::TcpStream, SocketAddr), Failure> {
+        match connect::connect_any(addresses, self.stage_deadline()).await {
+            Ok(connected) => {
+                self.m.remote_addr = Some(connected.address);
+                self.m.tcp = Some(connected.time);
+                Ok((connected.stream, connected.address))
+            }
+            Err((failure, address)) => {
+                self.m.remote_addr = address;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn open(
+        &mut self,
+        target: &Url,
+        stream: tokio::net::TcpStream,
+    ) -> Result<open::Opened, Failure> {
+        let client = &self.prober.client;
+        match open::open(client, target, stream, self.stage_deadline()).await {
+            Ok(mut opened) => {
+                self.m.certificate = opened.certificate.take();
+                if let Some((time, session)) = opened.tls.take() {
+                    self.m.tls = Some(time);
+                    self.m.tls_session = Some(session);
+                }
+                Ok(opened)
+            }
+            Err(refused) => {
+                self.m.certificate = refused.certificate;
+                Err(refused.failure)
+            }
+        }
+    }
+
+    async fn request(&mut self, target: &Url, opened: open::Opened) -> Result<(), Failure> {
+        let answer = opened.get(target, &[], self.stage_deadline()).await?;
+        let (status, answered) = (answer.head.status, answer.answered);
+        self.m.ttfb = Some(answer.ttfb);
+        self.m.status = Some(status.as_u16());
+        self.m.http_version = Some(match answer.head.version {
+            ::http::Version::HTTP_2 => "2",
+            ::http::Version::HTTP_10 => "1.0",
+            _ => "1.1",
+        });
+        let (progress, end) =
+            answer.read_body(self.prober.options.max_body, self.stage_deadline()).await;
+        let ended = Instant::now();
+        self.m.body_bytes = Some(progress.bytes);
+        self.m.body_complete = matches!(end, BodyEnd::Complete);
+        match end {
+            BodyEnd::Failed(failure) => return Err(failure),
+            BodyEnd::TimedOut => {
+                let what = format!("{} bytes of the body in time", progress.bytes);
+                return Err(Failure::new(ErrorStage::Http, kind::BODY_TIMED_OUT, what));
+            }
+            BodyEnd::Complete | BodyEnd::Capped => {}
+        }
+        self.m.transfer = Some(ended.saturating_duration_since(answered));
+        self.m.total = Some(ended.saturating_duration_since(self.start));
+        if status.is_client_error() || status.is_server_error() {
+            let what = format!("status {}", status.as_u16());
+            return Err(Failure::new(ErrorStage::Http, kind::HTTP_ERROR, what));
+        }
+        Ok(())
+    }
+
+    /// When the stage that begins now must have ended.
+    fn stage_deadline(&self) -> Deadline {
+        match self.prober.options.stage_timeout {
+            Some(limit) => self.deadline.min(Deadline::now() + limit),
+            None => self.deadline,
+        }
+    }
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

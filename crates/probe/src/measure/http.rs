@@ -1,0 +1,277 @@
+//! HTTP on a connection that stands already: one GET, HTTP/1.1 or HTTP/2, its head and its body
+//! apart. No redirect is followed; nothing is pooled.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
+use model::ErrorStage;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+use tokio::time::{self, Instant as Deadline};
+use url::{Position, Url};
+
+use super::stream::{Marked, Marks};
+use crate::VERSION;
+use crate::failure::{Failure, kind, of_hyper};
+
+/// Windows for HTTP/2, large enough that a transfer measures the path and not the window:
+/// 16 MiB carry 1 Gbit/s over 130 ms.
+const WINDOW: u32 = 16 << 20;
+
+/// The protocol to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Http1,
+    Http2,
+}
+
+impl Version {
+    /// What was agreed on by ALPN; HTTP/1.1 where nothing was.
+    pub(crate) fn of_alpn(alpn: Option<&str>) -> Self {
+        if alpn == Some("h2") { Self::Http2 } else { Self::Http1 }
+    }
+}
+
+/// A response whose head has come.
+pub(crate) struct Answer {
+    pub(crate) head: http::response::Parts,
+    /// Request handed to the kernel to first byte of the response.
+    pub(crate) ttfb: Duration,
+    /// When that first byte came.
+    pub(crate) answered: Instant,
+    body: Incoming,
+    driver: Driver,
+}
+
+/// How much of a body came, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Bytes so far.
+    pub(crate) bytes: u64,
+    /// Bytes of the first piece, which had come when the clock of the body started.
+    pub(crate) first_piece: u64,
+    /// First piece and last piece.
+    pub(crate) span: Option<(Instant, Instant)>,
+}
+
+/// How reading a body ended.
+#[derive(Debug)]
+pub(crate) enum BodyEnd {
+    /// Its last byte was read.
+    Complete,
+    /// It is longer than what was to be read.
+    Capped,
+    /// It ended early, or broke.
+    Failed(Failure),
+    /// It ran out of time.
+    TimedOut,
+}
+
+/// Sends the request and waits for the head of the response.
+pub(crate) async fn get(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    version: Version,
+    request: Request<Empty<Bytes>>,
+    deadline: Deadline,
+) -> Result<Answer, Failure> {
+    let marks = match version {
+        Version::Http1 => Marks::default(),
+        Version::Http2 => Marks::of_http2(),
+    };
+    let io = TokioIo::new(Marked::new(stream, marks.clone()));
+    let start = Instant::now();
+    let asking = async {
+        match version {
+            Version::Http1 => {
+                let (mut sender, connection) = http1::handshake(io).await?;
+                let mut driver = Driver::new(connection, Tasks::default());
+                let response = driver.alongside(sender.send_request(request)).await;
+                Ok::<_, hyper::Error>((response, driver))
+            }
+            Version::Http2 => {
+                let tasks = Tasks::default();
+                let (mut sender, connection) = http2::Builder::new(tasks.clone())
+                    .initial_stream_window_size(WINDOW)
+                    .initial_connection_window_size(WINDOW)
+                    .handshake(io)
+                    .await?;
+                let mut driver = Driver::new(connection, tasks);
+                let response = driver.alongside(sender.send_request(request)).await;
+                Ok((response, driver))
+            }
+        }
+    };
+    match time::timeout_at(deadline, asking).await {
+        Err(_) => Err(Failure::new(ErrorStage::Http, kind::HTTP_TIMED_OUT, "no answer in time")),
+        Ok(Err(e)) => Err(of_hyper(&e, marks.has_answer(), false)),
+        // What broke the connection says more than what that did to the request.
+        Ok(Ok((Err(e), driver))) => {
+            Err(of_hyper(driver.error().unwrap_or(&e), marks.has_answer(), false))
+        }
+        Ok(Ok((Ok(response), driver))) => {
+            let (head, body) = Response::into_parts(response);
+            let answered = marks.answered().unwrap_or_else(Instant::now);
+            let ttfb = marks.time_to_first_byte().unwrap_or_else(|| answered - start);
+            Ok(Answer { head, ttfb, answered, body, driver })
+        }
+    }
+}
+
+impl Answer {
+    /// Reads the body to its end, to `cap` bytes, or until time is out. The bytes are counted
+    /// and thrown away.
+    pub(crate) async fn read_body(mut self, cap: u64, deadline: Deadline) -> (Progress, BodyEnd) {
+        let mut progress = Progress { bytes: 0, first_piece: 0, span: None };
+        let reading = async {
+            while let Some(frame) = self.driver.alongside(self.body.frame()).await {
+                let frame = match frame {
+                    Ok(frame) => frame,
+                    Err(e) => {
+                        let error = self.driver.error().unwrap_or(&e);
+                        return BodyEnd::Failed(of_hyper(error, true, true));
+                    }
+                };
+                let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) else {
+                    continue;
+                };
+                progress.add(data.len() as u64, Instant::now());
+                if progress.bytes > cap {
+                    return BodyEnd::Capped;
+                }
+            }
+            BodyEnd::Complete
+        };
+        let end = time::timeout_at(deadline, reading).await.unwrap_or(BodyEnd::TimedOut);
+        (progress, end)
+    }
+}
+
+impl Progress {
+    fn add(&mut self, bytes: u64, now: Instant) {
+        self.bytes += bytes;
+        match &mut self.span {
+            Some((_, last)) => *last = now,
+            None => {
+                self.first_piece = bytes;
+                self.span = Some((now, now));
+            }
+        }
+    }
+}
+
+/// A GET for a URL: in origin form for HTTP/1.1, absolute for HTTP/2, which makes its
+/// pseudo-headers of it.
+pub(crate) fn request(
+    url: &Url,
+    version: Version,
+    extra: &[(HeaderName, &'static str)],
+) -> Result<Request<Empty<Bytes>>, Failure> {
+    let wrong = |e: &dyn std::fmt::Display| {
+        Failure::new(ErrorStage::Http, kind::HTTP_FAILED, format!("cannot ask for {url}: {e}"))
+    };
+    let text = match version {
+        Version::Http1 => &url[Position::BeforePath..Position::AfterQuery],
+        Version::Http2 => &url[..Position::AfterQuery],
+    };
+    let uri = text.parse::<Uri>().map_err(|e| wrong(&e))?;
+    let mut request = Request::get(uri)
+        .header(header::USER_AGENT, format!("qoe-probe/{VERSION}"))
+        .header(header::ACCEPT, "*/*");
+    if version == Version::Http1 {
+        request = request.header(header::HOST, &url[Position::BeforeHost..Position::AfterPort]);
+    }
+    for (name, value) in extra {
+        request = request.header(name, HeaderValue::from_static(value));
+    }
+    request.body(Empty::new()).map_err(|e| wrong(&e))
+}
+
+/// Drives a connection in the task that waits for it: no thread or queue lies between a byte
+/// and its instant, and dropping the driver closes the socket.
+struct Driver {
+    connection: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    ended: Option<hyper::Result<()>>,
+    /// HTTP/2 connections live in a task of hyper's; it ends with this driver.
+    _tasks: Tasks,
+}
+
+impl Driver {
+    fn new(
+        connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+        tasks: Tasks,
+    ) -> Self {
+        Self { connection: Box::pin(connection), ended: None, _tasks: tasks }
+    }
+
+    /// Waits for `work` while the connection moves.
+    async fn alongside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        std::future::poll_fn(|cx| {
+            if self.ended.is_none()
+                && let Poll::Ready(ended) = self.connection.as_mut().poll(cx)
+            {
+                self.ended = Some(ended);
+            }
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    fn error(&self) -> Option<&hyper::Error> {
+        self.ended.as_ref()?.as_ref().err()
+    }
+}
+
+/// The tasks hyper wants to have run; aborted with the last holder.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Aborting>);
+
+#[derive(Default)]
+struct Aborting(Mutex<Vec<AbortHandle>>);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let handle = tokio::spawn(task).abort_handle();
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+    }
+}
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        let handles = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for handle in handles {
+            handle.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_name_what_their_version_wants() {
+        let url = Url::parse("http://t.test:8080/a?b=c").unwrap();
+        let one = request(&url, Version::Http1, &[]).unwrap();
+        assert_eq!(one.uri(), "/a?b=c");
+        assert_eq!(one.headers()[header::HOST], "t.test:8080");
+        let two = request(&url, Version::Http2, &[]).unwrap();
+        assert_eq!(two.uri(), "http://t.test:8080/a?b=c");
+        assert!(!two.headers().contains_key(header::HOST));
+        let six = request(&Url::parse("https://[::1]/").unwrap(), Version::Http1, &[]).unwrap();
+        assert_eq!(six.headers()[header::HOST], "[::1]");
+    }
+}

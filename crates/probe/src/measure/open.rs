@@ -1,0 +1,72 @@
+//! A connection made ready for HTTP: as it is for http, after a handshake for https.
+
+use std::time::Duration;
+
+use ::http::HeaderName;
+use model::ErrorStage;
+use tokio::net::TcpStream;
+use tokio::time::Instant as Deadline;
+use url::Url;
+
+use super::http::{self, Answer, Version};
+use super::tls::{Client, HandshakeError, Secured};
+use crate::failure::{Failure, kind};
+use crate::measurement::{Certificate, Tls};
+
+/// A connection on which a request can be sent.
+pub(crate) struct Opened {
+    stream: Stream,
+    pub(crate) version: Version,
+    /// The handshake, where there was one.
+    pub(crate) tls: Option<(Duration, Tls)>,
+    pub(crate) certificate: Option<Certificate>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Secured(Box<Secured>),
+}
+
+/// Readies a fresh connection for a URL's scheme.
+pub(crate) async fn open(
+    client: &Client,
+    url: &Url,
+    stream: TcpStream,
+    deadline: Deadline,
+) -> Result<Opened, HandshakeError> {
+    if url.scheme() != "https" {
+        return Ok(Opened {
+            stream: Stream::Plain(stream),
+            version: Version::Http1,
+            tls: None,
+            certificate: None,
+        });
+    }
+    let host = url.host().ok_or_else(|| HandshakeError {
+        failure: Failure::new(ErrorStage::Tls, kind::TLS_CERT_NAME_INVALID, "no host"),
+        certificate: None,
+    })?;
+    let shaken = client.handshake(stream, &host, deadline).await?;
+    Ok(Opened {
+        version: Version::of_alpn(shaken.session.alpn.as_deref()),
+        stream: Stream::Secured(Box::new(shaken.stream)),
+        tls: Some((shaken.time, shaken.session)),
+        certificate: shaken.certificate,
+    })
+}
+
+impl Opened {
+    /// Sends a GET and waits for the head of the response.
+    pub(crate) async fn get(
+        self,
+        url: &Url,
+        extra: &[(HeaderName, &'static str)],
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        let request = http::request(url, self.version, extra)?;
+        match self.stream {
+            Stream::Plain(stream) => http::get(stream, self.version, request, deadline).await,
+            Stream::Secured(stream) => http::get(stream, self.version, request, deadline).await,
+        }
+    }
+}
