@@ -1,1 +1,212 @@
-//! To come.
+//! One minute of one client and target: counts, sums by stage, and a distribution of each
+//! metric. Everything in it adds up, so windows merge in any order to the same window.
+
+#[cfg(test)]
+mod tests;
+
+use crate::event::Event;
+use crate::sketch::{DecodeError, Sketch, read_varint, write_varint};
+use crate::stage::{ErrorStage, Metric};
+
+/// The first byte of an encoded window.
+const VERSION: u8 = 1;
+
+/// The most events a decoded window may claim, so that merging can't fill a counter.
+const MAX_COUNT: u64 = 1 << 48;
+
+/// How many events there were and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All events.
+    pub total: u64,
+    /// Those without an error.
+    pub success: u64,
+    /// Those that failed, by the stage that failed, in the order of [`ErrorStage::ALL`].
+    pub errors: [u64; 7],
+}
+
+impl Counts {
+    /// The events that failed at any stage.
+    pub fn error(&self) -> u64 {
+        self.errors.iter().fold(0, |sum, &n| sum.saturating_add(n))
+    }
+
+    /// The events that failed at one stage.
+    pub fn of(&self, stage: ErrorStage) -> u64 {
+        self.errors[stage as usize]
+    }
+
+    /// Adds another window's counts.
+    pub fn merge(&mut self, other: &Self) {
+        self.total = self.total.saturating_add(other.total);
+        self.success = self.success.saturating_add(other.success);
+        for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+}
+
+/// Microseconds by stage, over the events that count in the total: means add up where
+/// percentiles don't. A stage an event did not have adds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageSums {
+    /// The events summed: those the total's distribution holds.
+    pub n: u64,
+    /// Their totals.
+    pub total: u128,
+    /// Their look-ups.
+    pub dns: u128,
+    /// Their connects.
+    pub tcp: u128,
+    /// Their handshakes.
+    pub tls: u128,
+    /// Their waits for the first byte.
+    pub ttfb: u128,
+}
+
+impl StageSums {
+    /// What of the total is in no stage; negative where the sender's total is less than its
+    /// stages.
+    pub fn rest(&self) -> i128 {
+        let stages = [self.dns, self.tcp, self.tls, self.ttfb];
+        stages.into_iter().fold(signed(self.total), |rest, us| rest.saturating_sub(signed(us)))
+    }
+
+    /// Adds another window's sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.n = self.n.saturating_add(other.n);
+        for (mine, theirs) in self.parts_mut().into_iter().zip(other.parts()) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+
+    fn add(&mut self, event: &Event) {
+        let Some(total) = event.sample(Metric::Total) else { return };
+        self.n = self.n.saturating_add(1);
+        let t = &event.timings;
+        let values = [Some(total), t.dns.map(|v| v.0), t.tcp.map(|v| v.0), t.tls.map(|v| v.0)]
+            .into_iter()
+            .chain([t.ttfb.map(|v| v.0)]);
+        for (mine, value) in self.parts_mut().into_iter().zip(values) {
+            *mine = mine.saturating_add(u128::from(value.unwrap_or(0)));
+        }
+    }
+
+    fn parts(&self) -> [u128; 5] {
+        [self.total, self.dns, self.tcp, self.tls, self.ttfb]
+    }
+
+    fn parts_mut(&mut self) -> [&mut u128; 5] {
+        [&mut self.total, &mut self.dns, &mut self.tcp, &mut self.tls, &mut self.ttfb]
+    }
+}
+
+/// What is kept of the events of one minute (or, merged, of any set of events).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    counts: Counts,
+    sums: StageSums,
+    /// In the order of [`Metric::ALL`].
+    sketches: [Sketch; 6],
+}
+
+impl Window {
+    /// Counts one event. The caller sees to it that an event is folded once.
+    pub fn fold(&mut self, event: &Event) {
+        self.counts.total = self.counts.total.saturating_add(1);
+        let outcome = match event.failure {
+            None => &mut self.counts.success,
+            Some(stage) => &mut self.counts.errors[stage as usize],
+        };
+        *outcome = outcome.saturating_add(1);
+        self.sums.add(event);
+        for (metric, sketch) in Metric::ALL.into_iter().zip(&mut self.sketches) {
+            if let Some(value) = event.sample(metric) {
+                sketch.insert(value);
+            }
+        }
+    }
+
+    /// Adds another window: the result is that of folding both windows' events.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.merge(&other.counts);
+        self.sums.merge(&other.sums);
+        for (mine, theirs) in self.sketches.iter_mut().zip(&other.sketches) {
+            mine.merge(theirs);
+        }
+    }
+
+    /// The events by outcome.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The sums by stage.
+    pub fn sums(&self) -> &StageSums {
+        &self.sums
+    }
+
+    /// The distribution of one metric.
+    pub fn sketch(&self, metric: Metric) -> &Sketch {
+        &self.sketches[metric as usize]
+    }
+
+    /// The versioned byte form: the same events give the same bytes.
+    ///
+    /// Version 1, all numbers LEB128 varints: `1`, successes, the seven error counts, the sums
+    /// of dns, tcp, tls and ttfb, six sketches. The rest follows from these.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        out.push(VERSION);
+        write_varint(&mut out, u128::from(self.counts.success));
+        for n in self.counts.errors {
+            write_varint(&mut out, u128::from(n));
+        }
+        let [_, stages @ ..] = self.sums.parts();
+        for sum in stages {
+            write_varint(&mut out, sum);
+        }
+        for sketch in &self.sketches {
+            sketch.encode_into(&mut out);
+        }
+        out
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes end early, go on, are of another version, or were never written by it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let rest = match bytes.split_first() {
+            None => return Err(DecodeError::Truncated),
+            Some((&VERSION, rest)) => &mut &*rest,
+            Some((&other, _)) => return Err(DecodeError::UnknownVersion(other)),
+        };
+        let mut window = Self::default();
+        let counts = &mut window.counts;
+        counts.success = count(rest)?;
+        for n in &mut counts.errors {
+            *n = count(rest)?;
+        }
+        counts.total = counts.success + counts.error();
+        let [_, stages @ ..] = window.sums.parts_mut();
+        for sum in stages {
+            *sum = read_varint(rest)?;
+        }
+        for sketch in &mut window.sketches {
+            *sketch = Sketch::decode(rest)?;
+        }
+        let total = window.sketch(Metric::Total);
+        (window.sums.n, window.sums.total) = (total.count(), total.sum());
+        if rest.is_empty() { Ok(window) } else { Err(DecodeError::Invalid("bytes after the end")) }
+    }
+}
+
+fn count(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
+    let n = read_varint(bytes)?;
+    if n > MAX_COUNT { Err(DecodeError::Invalid("too many events")) } else { Ok(n) }
+}
+
+fn signed(us: u128) -> i128 {
+    i128::try_from(us).unwrap_or(i128::MAX)
+}
