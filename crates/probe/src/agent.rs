@@ -2,15 +2,25 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use url::Url;
+use url::{Host, Url};
 
-use crate::measure::Options;
+use crate::measure::{Options, Prober};
 use crate::{Identity, Measurement};
+use queue::Queue;
+use schedule::{Grid, Pace};
 
+mod answer;
 mod args;
+mod client;
+mod queue;
+mod schedule;
+mod ship;
+
 pub use args::Agent;
 
 /// What the agent does.
@@ -73,11 +83,132 @@ pub struct Summary {
 }
 
 /// Measures until `shutdown`, then tries for three seconds to ship what is left.
+///
+/// # Errors
+/// The certificates cannot be read, or the ingest's address is none.
 pub async fn run(
-    _config: Config,
-    _observer: Option<Observer>,
+    config: Config,
+    observer: Option<Observer>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
+    let prober = Arc::new(Prober::new(config.options.clone())?);
+    let queue = Arc::new(Queue::new(queue::CAPACITY));
+    let counters = Arc::new(ship::Counters::default());
+    // Measuring has to end before shipping can.
+    let drain = CancellationToken::new();
+    let shipping = match &config.ingest {
+        Some(ingest) => {
+            warn_of_clear_text(ingest);
+            let client = client::Client::new(ingest)?;
+            let shipper =
+                ship::run(client, Arc::clone(&queue), Arc::clone(&counters), drain.clone());
+            Some(tokio::spawn(shipper))
+        }
+        None => None,
+    };
+
+    let ticks = Arc::new(Ticks::default());
+    let mut measuring = JoinSet::new();
+    for target in config.targets.clone() {
+        let watch = Watch {
+            target,
+            prober: Arc::clone(&prober),
+            config: config.clone(),
+            observer: observer.clone(),
+            queue: shipping.is_some().then(|| Arc::clone(&queue)),
+            ticks: Arc::clone(&ticks),
+        };
+        measuring.spawn(watch.run(shutdown.clone()));
+    }
     shutdown.cancelled().await;
-    Ok(Summary::default())
+    measuring.join_all().await;
+    if let Some(mut shipping) = shipping {
+        drain.cancel();
+        if tokio::time::timeout(DRAIN, &mut shipping).await.is_err() {
+            shipping.abort();
+            // Once it has ended, what it held is back in the queue and counted below.
+            let _ = shipping.await;
+        }
+    }
+
+    let summary = Summary {
+        measured: ticks.measured.load(Ordering::Relaxed),
+        missed: ticks.missed.load(Ordering::Relaxed),
+        shipped: counters.shipped.load(Ordering::Relaxed),
+        refused: counters.refused.load(Ordering::Relaxed),
+        dropped: queue.dropped(),
+        unsent: queue.len() as u64,
+    };
+    if summary.unsent > 0 {
+        tracing::warn!(events = summary.unsent, "stopped with events unsent");
+    }
+    Ok(summary)
+}
+
+/// How long stopping tries to ship what is left.
+const DRAIN: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Default)]
+struct Ticks {
+    measured: AtomicU64,
+    missed: AtomicU64,
+}
+
+/// One target and its clock. Each has a task of its own, so a slow one delays no other.
+struct Watch {
+    target: Url,
+    prober: Arc<Prober>,
+    config: Config,
+    observer: Option<Observer>,
+    queue: Option<Arc<Queue>>,
+    ticks: Arc<Ticks>,
+}
+
+impl Watch {
+    async fn run(self, shutdown: CancellationToken) {
+        let interval = self.config.interval.max(MIN_INTERVAL);
+        let mut grid =
+            Grid::new(tokio::time::Instant::now(), interval, rand::random(), rand::random());
+        let mut pace = Pace::new(self.config.throughput_every);
+        let watching = async {
+            loop {
+                tokio::time::sleep_until(grid.next()).await;
+                let throughput = pace.due(tokio::time::Instant::now());
+                let measurement = self.prober.measure_with(&self.target, throughput).await;
+                self.tell(&measurement);
+                let missed = grid.advance(tokio::time::Instant::now());
+                if missed > 0 {
+                    tracing::debug!(target_url = %self.target, missed, "ticks missed");
+                    self.ticks.missed.fetch_add(missed, Ordering::Relaxed);
+                }
+            }
+        };
+        // What is being measured when the end comes is given up: it would be half a measurement.
+        shutdown.run_until_cancelled(watching).await;
+    }
+
+    fn tell(&self, measurement: &Measurement) {
+        self.ticks.measured.fetch_add(1, Ordering::Relaxed);
+        if let Some(observer) = &self.observer {
+            observer(measurement);
+        }
+        if let Some(queue) = &self.queue {
+            queue.push(&measurement.to_event(&self.config.identity));
+        }
+    }
+}
+
+/// A target is not measured more often than this.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+fn warn_of_clear_text(ingest: &Ingest) {
+    let loopback = match ingest.url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if ingest.token.is_some() && ingest.url.scheme() == "http" && !loopback {
+        tracing::warn!("the token goes to {} unencrypted; use https", ingest.url);
+    }
 }

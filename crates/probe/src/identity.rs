@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use model::wire::NetworkContext;
+
+mod client_id;
+mod interface;
 
 /// What a probe says of itself in every event.
 #[derive(Clone, Debug)]
@@ -23,20 +27,38 @@ impl Identity {
         Self { client_id: client_id.into(), user_label: None, labels: BTreeMap::new() }
     }
 
-    /// The interface and VPN that carry traffic to an address (to anywhere, where it is not
-    /// known), as the system tells them now.
-    pub fn network_context(&self, _remote: Option<IpAddr>) -> NetworkContext {
+    /// The kind of interface that carries traffic to an address (to anywhere, where the address
+    /// is not known) and whether a VPN does, as the system tells now. What it does not tell is
+    /// `unknown`.
+    pub fn network_context(&self, remote: Option<IpAddr>) -> NetworkContext {
+        let link = interface::towards(remote)
+            .map(|name| interface::describe(Path::new("/sys/class/net"), &name))
+            .unwrap_or_default();
         NetworkContext {
-            interface_type: "unknown".to_owned(),
-            vpn_enabled: false,
+            interface_type: link.kind.to_owned(),
+            vpn_enabled: link.vpn,
             user_label: self.user_label.clone(),
         }
     }
 }
 
-/// The client id of this user on this machine: read from the state directory
-/// (`$XDG_STATE_HOME/qoe`, else `~/.local/state/qoe`), made there on the first start.
+/// The client id of this user on this machine: read from a state directory
+/// (`$XDG_STATE_HOME/qoe`, else `~/.local/state/qoe`, where none is given), made there on the
+/// first start. Starts at the same time agree on one.
+///
+/// # Errors
+/// There is no home, the directory cannot be written, or the file holds something else.
 pub fn client_id(state_dir: Option<&Path>) -> anyhow::Result<String> {
-    let _ = state_dir;
-    Ok("probe".to_owned())
+    let dir = match state_dir {
+        Some(dir) => dir.to_owned(),
+        None => default_state_dir().context("neither XDG_STATE_HOME nor HOME is set")?,
+    };
+    client_id::read_or_make(&dir)
+}
+
+fn default_state_dir() -> Option<PathBuf> {
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    Some(state?.join("qoe"))
 }

@@ -1,2 +1,42 @@
-//! stub
-fn main() {}
+//! `qoe`: measure, ingest, aggregate, diagnose, show. Parses, dispatches, returns.
+
+#![expect(dead_code, reason = "the commands that use it follow")]
+
+mod cli;
+mod commands;
+mod exit;
+mod logging;
+mod output;
+mod progress;
+mod render;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    exit::code(run(cli))
+}
+
+fn run(Cli { options, command }: Cli) -> exit::Outcome {
+    logging::start(&options)?;
+    let context = commands::Context::new(&options)?;
+    match command {
+        Command::Check(args) => commands::check::run(&args, &context),
+        Command::Up(args) => commands::up::run(&args, &context),
+        Command::Demo(args) => commands::demo::run(&args, &context),
+        Command::Report(args) => commands::report::run(&args, &context),
+        Command::Target(args) => commands::target::run(&args, &context),
+        Command::Simulate(args) => commands::simulate::run(&args, &context),
+        Command::Probe(args) => commands::probe::run(args, &context),
+        Command::Token(args) => commands::token::run(&args, &context),
+        Command::Migrate(args) => commands::migrate::run(&args, &context),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
+    }
+}

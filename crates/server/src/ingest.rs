@@ -1,1 +1,248 @@
-//! To come.
+//! The way in: events over HTTP. A request is answered 202 when its events are committed; what
+//! is not accepted is said event by event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::{HeaderValue, StatusCode, header};
+use model::decode::{BodyError, Code, Decoded, Limits, Media, Rejection};
+use model::{ClientId, Event};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::aggregator::{Aggregator, Applied, Unavailable};
+use crate::store::Scope;
+use body::{Body, ByteLimits};
+use problem::Problem;
+use rate::RateLimiter;
+
+pub mod accept;
+pub mod auth;
+mod body;
+mod decompress;
+mod media;
+pub mod problem;
+mod rate;
+
+pub use auth::Auth;
+pub use rate::Rate;
+
+/// What the ingest stands on.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where accepted events go.
+    pub aggregator: Aggregator,
+    /// Who may send. Shared with the read API, so that both know a token at once.
+    pub auth: Auth,
+    /// What is too much.
+    pub settings: Settings,
+    /// The time in milliseconds since the Unix epoch.
+    pub now: fn() -> i64,
+}
+
+/// Bounds of a request.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Of the events in it.
+    pub events: Limits,
+    /// Bytes of the body as it travels.
+    pub encoded_bytes: usize,
+    /// Bytes of the body when it is unpacked.
+    pub decoded_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How often one client may send.
+    pub rate: Rate,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            events: Limits::default(),
+            encoded_bytes: 1 << 20,
+            decoded_bytes: 8 << 20,
+            body_timeout: Duration::from_secs(30),
+            rate: Rate::default(),
+        }
+    }
+}
+
+/// `POST /v1/events`, and `POST /events` for older probes.
+pub fn router(deps: Deps) -> Router {
+    let events = post(post_events).fallback(problem::method_not_allowed);
+    Router::new()
+        .route("/v1/events", events.clone())
+        .route("/events", events)
+        .with_state(Arc::new(Ingest::new(deps)))
+}
+
+/// A body up to this size is read on the spot; a larger or packed one leaves the threads that
+/// serve the connections.
+const SMALL_BODY: usize = 64 << 10;
+
+/// How many bodies above [`SMALL_BODY`] may be held at once: 128 MiB of them at most.
+const LARGE_BODIES: usize = 128;
+
+/// When a sender that met a full queue or a failing store should come again, in seconds.
+const COME_AGAIN: u32 = 2;
+
+struct Ingest {
+    deps: Deps,
+    rate: RateLimiter,
+    large_bodies: Arc<Semaphore>,
+    /// Unpacking and reading is work for the processor, so as many at once as it has cores.
+    heavy_work: Semaphore,
+}
+
+/// What is answered with 202.
+#[derive(Serialize)]
+struct Answer<'a> {
+    accepted: usize,
+    duplicates: Option<usize>,
+    rejected: &'a [Rejection],
+}
+
+async fn post_events(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    match ingest.take(request).await {
+        Ok(response) => response,
+        Err(problem) => {
+            tracing::debug!(status = problem.status().as_u16(), code = problem.code(), "refused");
+            problem.into_response()
+        }
+    }
+}
+
+impl Ingest {
+    fn new(deps: Deps) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            rate: RateLimiter::new(deps.settings.rate),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
+            heavy_work: Semaphore::new(cores),
+            deps,
+        }
+    }
+
+    async fn take(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {
+        let token = self.deps.auth.authenticate(request.headers(), Scope::Ingest).await?;
+        let speaks_for = token.client_id.as_str();
+        self.rate.check(speaks_for)?;
+        let media = media::media(request.headers())?;
+        let encoding = media::encoding(request.headers())?;
+        let limits = ByteLimits {
+            encoded: self.deps.settings.encoded_bytes,
+            small: SMALL_BODY,
+            timeout: self.deps.settings.body_timeout,
+        };
+        let body = body::read(request, &limits, &self.large_bodies).await?;
+        let decoded = if encoding == media::Encoding::Identity && body.bytes.len() <= SMALL_BODY {
+            self.decode(&body.bytes, media)?
+        } else {
+            self.decode_apart(body, media, encoding).await?
+        };
+        let (events, rejected) = of_client(decoded, speaks_for);
+        if events.is_empty() {
+            return Err(nothing_accepted(rejected));
+        }
+        let accepted = events.len();
+        let Applied { duplicates } =
+            self.deps.aggregator.submit(events).await.map_err(|e| unavailable(&e))?;
+        let answer = Answer { accepted, duplicates: Some(duplicates), rejected: &rejected };
+        Ok(json(StatusCode::ACCEPTED, &answer))
+    }
+
+    fn decode(&self, body: &[u8], media: Media) -> Result<Decoded, Problem> {
+        model::decode::decode(body, media, (self.deps.now)(), &self.deps.settings.events)
+            .map_err(|error| body_problem(&error))
+    }
+
+    /// Unpacks and reads a body on a thread for such work, when it is its turn.
+    async fn decode_apart(
+        self: &Arc<Self>,
+        body: Body,
+        media: Media,
+        encoding: media::Encoding,
+    ) -> Result<Decoded, Problem> {
+        let _turn = self.heavy_work.acquire().await.map_err(|_| Problem::shutting_down())?;
+        let ingest = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || {
+            let limit = ingest.deps.settings.decoded_bytes;
+            let unpacked = decompress::decompress(encoding, &body.bytes, limit)?;
+            ingest.decode(&unpacked, media)
+        });
+        work.await.map_err(|_| Problem::shutting_down())?
+    }
+}
+
+/// Parts the events a token may bring from those of other clients, which are rejected.
+fn of_client(decoded: Decoded, speaks_for: &str) -> (Vec<Event>, Vec<Rejection>) {
+    let Decoded { events, mut rejected } = decoded;
+    let own = |client: &ClientId| speaks_for == auth::ANY_CLIENT || client.as_str() == speaks_for;
+    if events.iter().all(|(_, event)| own(&event.client)) {
+        return (events.into_iter().map(|(_, event)| event).collect(), rejected);
+    }
+    let mut kept = Vec::with_capacity(events.len());
+    for (index, event) in events {
+        if own(&event.client) {
+            kept.push(event);
+        } else {
+            rejected.push(Rejection {
+                index,
+                event_id: Some(event.id.to_string()),
+                code: Code::ClientMismatch,
+                field: Some("client_id".to_owned()),
+                detail: "the token speaks for another client".to_owned(),
+            });
+        }
+    }
+    rejected.sort_unstable_by_key(|rejection| rejection.index);
+    (kept, rejected)
+}
+
+fn nothing_accepted(rejected: Vec<Rejection>) -> Problem {
+    let foreign = rejected.iter().all(|rejection| rejection.code == Code::ClientMismatch);
+    let problem = if foreign {
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "client_mismatch",
+            "the token may not speak for the client of these events",
+        )
+    } else {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "all_rejected", "no event was accepted")
+    };
+    problem.with_rejected(rejected)
+}
+
+fn body_problem(error: &BodyError) -> Problem {
+    let (status, code) = match error {
+        BodyError::Syntax { .. } => (StatusCode::BAD_REQUEST, "bad_json"),
+        BodyError::Empty => (StatusCode::BAD_REQUEST, "empty_body"),
+        BodyError::NotEvents => (StatusCode::BAD_REQUEST, "not_events"),
+        BodyError::TooManyEvents { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+    };
+    let problem = Problem::new(status, code, error.to_string());
+    match error {
+        BodyError::Syntax { line, column, .. } => problem.at(*line, *column),
+        _ => problem,
+    }
+}
+
+fn unavailable(error: &Unavailable) -> Problem {
+    tracing::debug!(%error, "events not taken");
+    let detail = match error {
+        Unavailable::QueueFull => "more events wait than the store can take now",
+        Unavailable::Store(_) => "the store cannot write now",
+        Unavailable::Closed => "the server is shutting down",
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(COME_AGAIN)
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(body).expect("no map with keys that are no strings");
+    let json = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, json)], text).into_response()
+}

@@ -7,14 +7,35 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use self::accept::{Gate, Tasks};
+use self::certs::Authority;
+use self::switch::Slot;
+use self::tls::Tls;
+use self::zone::Zone;
+
+mod accept;
+mod body;
+mod certs;
+mod control;
+mod dns;
 mod faults;
+mod flush;
+mod http;
+mod pace;
+mod page;
+mod switch;
+mod tls;
+mod zone;
 
-pub use faults::{
-    Accept, Certificate, DnsAnswer, DnsFault, FaultError, FaultSet, Faults, HttpFault, Listener,
-    TcpFault, TlsFault,
+pub use self::faults::{
+    Accept, Certificate, DnsAnswer, DnsFault, FaultError, FaultSet, HttpFault, Listener, TcpFault,
+    TlsFault, UnknownListener,
 };
+pub use self::switch::Faults;
 
 /// What to serve, and where. The default is every listener on a free port of 127.0.0.1.
 #[derive(Clone, Debug)]
@@ -58,23 +79,78 @@ pub struct Target {
     http: Option<SocketAddr>,
     https: Option<SocketAddr>,
     dns: Option<SocketAddr>,
-    control: Option<SocketAddr>,
+    control: Option<Arc<Slot>>,
     ca_pem: String,
     faults: Faults,
+    tasks: Tasks,
 }
 
 impl Target {
-    /// Binds every listener that is asked for and serves on the current runtime.
+    /// Binds every listener that is asked for and serves on the current runtime. When this returns,
+    /// connections are accepted.
     ///
     /// # Errors
     /// An address that can't be bound, a control address off loopback, a name that no certificate or
     /// zone can hold.
-    #[expect(clippy::unused_async, reason = "agreed signature; the listeners follow")]
     pub async fn start(config: TargetConfig) -> io::Result<Self> {
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("the target does not serve yet: {config:?}"),
-        ))
+        let zone = Arc::new(Zone::new(&config.zone)?);
+        let authority = Authority::new(certificate_names(&config), SystemTime::now())?;
+        let tls = Arc::new(Tls::new(&authority)?);
+
+        // Everything is bound before anything is served: a start that fails leaves nothing behind.
+        let http = config.http.map(|addr| listen("HTTP", addr)).transpose()?;
+        let https = config.https.map(|addr| listen("HTTPS", addr)).transpose()?;
+        let control = config.control.map(listen_on_loopback).transpose()?;
+        let (dns, datagrams) = match config.dns {
+            Some(addr) => {
+                let (gate, socket) =
+                    dns::bind(addr).await.map_err(|error| failed("DNS", addr, &error))?;
+                (Some(Slot::new(gate)), Some(socket))
+            }
+            None => (None, None),
+        };
+
+        let target = Self {
+            http: http.as_deref().map(addr_of),
+            https: https.as_deref().map(addr_of),
+            dns: dns.as_deref().map(addr_of),
+            control: control.clone(),
+            ca_pem: authority.pem(),
+            faults: Faults::new(http.clone(), https.clone(), dns.clone()),
+            tasks: Tasks::default(),
+        };
+        let tasks = &target.tasks;
+        if let Some(slot) = http {
+            let serving = Arc::clone(&slot);
+            tasks.spawn(accept::run(slot, tasks.clone(), move |stream| {
+                http::serve(stream, Arc::clone(&serving))
+            }));
+        }
+        if let Some(slot) = https {
+            let (serving, streams) = (Arc::clone(&slot), tasks.clone());
+            tasks.spawn(accept::run(slot, tasks.clone(), move |stream| {
+                http::serve_tls(stream, Arc::clone(&serving), Arc::clone(&tls), streams.clone())
+            }));
+        }
+        if let (Some(slot), Some(socket)) = (dns, datagrams) {
+            tasks.spawn(dns::serve_udp(
+                socket,
+                Arc::clone(&slot),
+                Arc::clone(&zone),
+                tasks.clone(),
+            ));
+            let serving = Arc::clone(&slot);
+            tasks.spawn(accept::run(slot, tasks.clone(), move |stream| {
+                dns::serve_tcp(stream, Arc::clone(&serving), Arc::clone(&zone))
+            }));
+        }
+        if let Some(slot) = control {
+            let faults = target.faults.clone();
+            tasks.spawn(accept::run(slot, tasks.clone(), move |stream| {
+                control::serve(stream, faults.clone())
+            }));
+        }
+        Ok(target)
     }
 
     /// Where HTTP is served.
@@ -94,7 +170,7 @@ impl Target {
 
     /// Where faults are switched over HTTP.
     pub fn control_addr(&self) -> Option<SocketAddr> {
-        self.control
+        self.control.as_deref().map(addr_of)
     }
 
     /// The certificate of the authority that signed this target's certificates, as PEM. It is made
@@ -109,6 +185,57 @@ impl Target {
     }
 
     /// Closes every socket and returns when all tasks have ended, delayed and stalled ones included.
-    #[expect(clippy::unused_async, reason = "agreed signature; the listeners follow")]
-    pub async fn stop(self) {}
+    pub async fn stop(self) {
+        self.close();
+        self.tasks.ended().await;
+    }
+
+    fn close(&self) {
+        self.tasks.cancel();
+        self.faults.close();
+        if let Some(control) = &self.control {
+            control.gate.close();
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The names asked for, and the addresses under which the target can be reached.
+fn certificate_names(config: &TargetConfig) -> Vec<String> {
+    let mut names = config.names.clone();
+    let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let own = config.https.map(|addr| addr.ip()).filter(|ip| !ip.is_unspecified());
+    for address in addresses.into_iter().chain(own).map(|address| address.to_string()) {
+        if !names.contains(&address) {
+            names.push(address);
+        }
+    }
+    names
+}
+
+fn listen(what: &str, addr: SocketAddr) -> io::Result<Arc<Slot>> {
+    Gate::bind(addr).map(Slot::new).map_err(|error| failed(what, addr, &error))
+}
+
+/// Whoever reaches the control listener can break the target, so only this machine may.
+fn listen_on_loopback(addr: SocketAddr) -> io::Result<Arc<Slot>> {
+    if addr.ip().is_loopback() {
+        listen("control", addr)
+    } else {
+        let text = format!("control listener on {addr}: only on a loopback address");
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    }
+}
+
+fn addr_of(slot: &Slot) -> SocketAddr {
+    slot.gate.addr()
+}
+
+fn failed(what: &str, addr: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("listen for {what} on {addr}: {error}"))
 }

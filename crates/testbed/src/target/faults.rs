@@ -1,10 +1,9 @@
-//! What can go wrong, as plain data, and the handle that switches it.
+//! What can go wrong, as plain data.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -183,7 +182,7 @@ impl From<HttpFault> for FaultSet {
 impl FaultSet {
     /// Whether these faults make sense on `listener`: a fault that could never be seen is an error,
     /// not a fault that silently does nothing.
-    fn check(&self, listener: Listener) -> Result<(), FaultError> {
+    pub(super) fn check(&self, listener: Listener) -> Result<(), FaultError> {
         let applies = [
             ("dns", listener == Listener::Dns || self.dns == DnsFault::default()),
             ("tls", listener == Listener::Https || self.tls == TlsFault::default()),
@@ -252,42 +251,5 @@ impl FaultError {
             Self::DoesNotApply { key, .. } | Self::OutOfRange { key, .. } => Some(key),
             Self::NotServed(_) | Self::Listen { .. } => None,
         }
-    }
-}
-
-/// Switches the faults of a running target. A cheap handle: clones switch the same target.
-#[derive(Clone, Debug)]
-pub struct Faults {
-    slots: Arc<[RwLock<FaultSet>; 3]>,
-}
-
-impl Faults {
-    /// Replaces the faults of `listener`. When this returns they are in force: for new connections and
-    /// new requests, and a refused port refuses.
-    ///
-    /// # Errors
-    /// The listener is not served, or a fault does not apply there or is out of range; the faults are
-    /// as before then.
-    pub fn set(&self, listener: Listener, faults: impl Into<FaultSet>) -> Result<(), FaultError> {
-        let faults = faults.into();
-        faults.check(listener)?;
-        *self.slots[listener as usize].write().unwrap_or_else(PoisonError::into_inner) = faults;
-        Ok(())
-    }
-
-    /// The faults of `listener`; `None` if it is not served.
-    pub fn get(&self, listener: Listener) -> Option<FaultSet> {
-        Some(*self.slots[listener as usize].read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Clears all faults of all listeners.
-    ///
-    /// # Errors
-    /// A port could not be listened on again; the others are cleared nevertheless.
-    pub fn clear_all(&self) -> Result<(), FaultError> {
-        for listener in Listener::ALL {
-            self.set(listener, FaultSet::default())?;
-        }
-        Ok(())
     }
 }

@@ -1,0 +1,102 @@
+//! When to measure: a fixed grid for each target, so that the time a measurement takes does not
+//! shift those after it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The first measurement comes soon after the start, at a random moment within this time, so
+/// that probes that start together do not measure together.
+const START_WITHIN: Duration = Duration::from_secs(3);
+
+/// The ticks of one target: one soon after the start, the others on a grid with a random phase.
+#[derive(Debug)]
+pub(super) struct Grid {
+    interval: Duration,
+    next: Instant,
+    after_first: Option<Instant>,
+}
+
+impl Grid {
+    /// A grid from now on; `start` and `phase` are random numbers of 0 to 1.
+    pub(super) fn new(now: Instant, interval: Duration, start: f64, phase: f64) -> Self {
+        let first = now + START_WITHIN.min(interval / 2).mul_f64(start);
+        let phase = now + interval + interval.mul_f64(phase);
+        Self { interval, next: first, after_first: Some(phase) }
+    }
+
+    /// When to measure next.
+    pub(super) fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Moves on to the first tick after `now`; the number of those that were missed. They are
+    /// counted, not made up for: measurements on top of each other would measure each other.
+    pub(super) fn advance(&mut self, now: Instant) -> u64 {
+        match self.after_first.take() {
+            Some(second) => self.next = second,
+            None => self.next += self.interval,
+        }
+        let mut missed = 0;
+        while self.next <= now {
+            self.next += self.interval;
+            missed += 1;
+        }
+        missed
+    }
+}
+
+/// Whether a transfer is due, at most every so often.
+#[derive(Debug)]
+pub(super) struct Pace {
+    every: Option<Duration>,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(every: Option<Duration>) -> Self {
+        Self { every, last: None }
+    }
+
+    /// Whether one is due at `now`; then `now` counts as the last.
+    pub(super) fn due(&mut self, now: Instant) -> bool {
+        let Some(every) = self.every else { return false };
+        let due = self.last.is_none_or(|last| now.duration_since(last) >= every);
+        if due {
+            self.last = Some(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn ticks_stay_on_the_grid_and_missed_ones_are_counted() {
+        let now = Instant::now();
+        let mut grid = Grid::new(now, 10 * SECOND, 0.5, 0.3);
+        assert_eq!(grid.next(), now + Duration::from_millis(1_500));
+        assert_eq!(grid.advance(now + 2 * SECOND), 0);
+        assert_eq!(grid.next(), now + 13 * SECOND);
+        assert_eq!(grid.advance(now + 14 * SECOND), 0);
+        assert_eq!(grid.next(), now + 23 * SECOND);
+        assert_eq!(grid.advance(now + 43 * SECOND), 2, "33 and 43 were missed");
+        assert_eq!(grid.next(), now + 53 * SECOND);
+    }
+
+    #[tokio::test]
+    async fn transfers_keep_their_own_pace() {
+        let now = Instant::now();
+        let mut pace = Pace::new(Some(60 * SECOND));
+        assert!(pace.due(now));
+        assert!(!pace.due(now + 59 * SECOND));
+        assert!(pace.due(now + 60 * SECOND));
+        assert!(!Pace::new(None).due(now));
+        let mut always = Pace::new(Some(Duration::ZERO));
+        assert!(always.due(now) && always.due(now));
+    }
+}

@@ -1,0 +1,6 @@
+//! The probe against real sockets.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod raw;
+mod ship;
+mod support;

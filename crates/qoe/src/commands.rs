@@ -1,0 +1,91 @@
+//! One file a command: its arguments and what it does, top to bottom.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod man;
+pub(crate) mod migrate;
+pub(crate) mod probe;
+pub(crate) mod report;
+pub(crate) mod simulate;
+pub(crate) mod target;
+pub(crate) mod token;
+pub(crate) mod up;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cli::Options;
+use crate::render::Style;
+use crate::settings::{self, Settings};
+
+/// What every command is given.
+pub(crate) struct Context {
+    /// What the environment and the file said.
+    pub(crate) settings: Settings,
+    /// What may be drawn on standard output.
+    pub(crate) style: Style,
+}
+
+impl Context {
+    /// Reads the settings.
+    pub(crate) fn new(options: &Options) -> anyhow::Result<Self> {
+        Ok(Self {
+            settings: Settings::load(options.config.as_deref())?,
+            style: options.style_of(&io::stdout()),
+        })
+    }
+
+    /// The data directory: the flag's, the settings', or the user's own.
+    pub(crate) fn data_dir(&self, flag: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+        flag.or_else(|| self.settings.data_dir.clone())
+            .or_else(settings::default_data_dir)
+            .context("there is no home directory to keep data in; name one with --data-dir DIR")
+    }
+}
+
+/// One thread: for what measures (a scheduler's hand-over would end up in the timings) and for
+/// what is short.
+fn one_thread() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("starting the runtime")
+}
+
+/// A thread a core: for what serves.
+fn many_threads() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build().context("starting the runtime")
+}
+
+/// Milliseconds since the Unix epoch.
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// A span of time as a person types it: `90s`, `10m`, `7d`. Never zero.
+fn parse_span(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
+        Ok(span) => Ok(span),
+        Err(error) => Err(format!("{error}; write 90s, 10m, 2h or 7d")),
+    }
+}
+
+/// A target as a person types it.
+fn parse_target(text: &str) -> Result<url::Url, String> {
+    ::probe::parse_target(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_never_zero() {
+        assert_eq!(parse_span("90s"), Ok(Duration::from_secs(90)));
+        assert!(parse_span("0s").is_err());
+        assert!(parse_span("soon").unwrap_err().contains("10m"));
+    }
+}

@@ -1,0 +1,36 @@
+//! What the process returns.
+//!
+//! 0 is success and 2 wrong usage (clap's). `qoe check` returns curl's numbers. Everything else
+//! returns 1, except a setting that can't be used: 78, as sysexits has it.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::settings::SettingsError;
+
+/// What every command returns.
+pub(crate) type Outcome = anyhow::Result<ExitCode>;
+
+/// A general failure.
+const FAILED: u8 = 1;
+/// `EX_CONFIG`.
+const CONFIG: u8 = 78;
+
+/// Turns a command's result into the process's, and prints the error: one line, from the
+/// outermost to the innermost cause.
+pub(crate) fn code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("qoe: {error:#}");
+            let config = error.chain().any(<dyn std::error::Error>::is::<SettingsError>);
+            ExitCode::from(if config { CONFIG } else { FAILED })
+        }
+    }
+}
+
+/// Whoever read our output has seen enough (`qoe report | head`): not a failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,17 @@
+//! Standard output, for data alone. Progress and logs go to standard error.
+
+use std::io::{self, Write};
+
+/// Writes a text as it is and flushes it, so that a reader of a pipe sees it at once.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Writes a value as indented JSON with a newline at its end.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    print(&text)
+}
