@@ -5,13 +5,26 @@
 //! the time: a late event changes its window, and judging again gives what would have been
 //! said had it come in time.
 
+mod baseline;
+mod evidence;
+mod judge;
 mod label;
+mod level;
+mod pool;
+mod rules;
 mod runs;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod text;
 mod verdict;
 
 pub use label::{Label, UnknownLabel};
 pub use runs::{Run, runs};
-pub use verdict::{Diagnosis, Excess, Lacking, Outcome, Shortage, Stats, Verdict};
+pub use verdict::{Diagnosis, Excess, Lacking, Outcome, Shortage, Stats, Threshold, Verdict};
+
+use judge::Judge;
 
 use crate::units::Minute;
 use crate::window::Window;
@@ -33,13 +46,16 @@ pub struct CellWindow {
 
 /// Judges every window of one cell, given ascending by start, in order. `now_ms` only decides
 /// which verdicts are provisional.
+///
+/// What is said of a window rests on those before it, up to an hour of good ones: the first
+/// few are never judged for want of a past, and a fault that was open before the first window
+/// looks usual. So hand in some hours more than are to be told.
 pub fn diagnose(windows: &[CellWindow], now_ms: i64) -> Vec<Verdict> {
-    windows
-        .iter()
-        .map(|w| Verdict {
-            start: w.start,
-            provisional: now_ms < w.start.end_ms() + WATERMARK_MS,
-            outcome: Outcome::Normal,
-        })
-        .collect()
+    let mut judge = Judge::new(windows);
+    let verdict = |w: &CellWindow| Verdict {
+        start: w.start,
+        provisional: now_ms < w.start.end_ms() + WATERMARK_MS,
+        outcome: judge.next(),
+    };
+    windows.iter().map(verdict).collect()
 }

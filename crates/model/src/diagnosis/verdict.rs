@@ -1,6 +1,7 @@
 //! What is said of one window, with the numbers that make it checkable by hand.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,21 @@ pub struct Shortage {
     pub need: u64,
 }
 
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, have, need } = self;
+        match what {
+            Lacking::Measurements => write!(f, "{have} of {need} measurements to judge by"),
+            Lacking::UsualWindows => {
+                write!(f, "the usual is not known yet: {have} of {need} windows")
+            }
+            Lacking::UsualMeasurements => {
+                write!(f, "the usual is not known yet: {have} of {need} measurements")
+            }
+        }
+    }
+}
+
 /// What a judgement can lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,6 +104,8 @@ pub struct Diagnosis {
     pub current: Stats,
     /// How it usually is; absent where that is not known yet.
     pub baseline: Option<Stats>,
+    /// What the change was held against; absent for an outage.
+    pub threshold: Option<Threshold>,
     /// What is added to the mean, by stage; absent where either side has no total.
     pub excess: Option<Excess>,
     /// Failed measurements among the current, by error stage.
@@ -121,6 +139,21 @@ pub struct Stats {
     pub n: u64,
     /// Windows they come from.
     pub windows: u32,
+}
+
+/// How a change was found to be one: `change >= least`, where `least` is the largest of a
+/// floor, a part of the usual and three spreads. Milliseconds, or kilobits a second for
+/// throughput.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// Median of the usual windows' medians.
+    pub usual: f64,
+    /// How much those medians vary: 1.4826 times their median absolute deviation.
+    pub spread: f64,
+    /// The change it takes.
+    pub least: f64,
+    /// The change there is, after taking off what another stage explains.
+    pub change: f64,
 }
 
 /// Mean now less the usual mean, in milliseconds. The parts add up to the total: what no
