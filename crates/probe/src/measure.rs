@@ -41,6 +41,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Limit for each stage, within `timeout`.
     pub stage_timeout: Option<Duration>,
+    /// Whether HTTP/2 is offered beside HTTP/1.1 on https.
+    pub http2: bool,
     /// Whether [`Prober::measure`] measures throughput.
     pub throughput: bool,
     /// Limit for the transfer of the fixed object, its connection included.
@@ -56,6 +58,7 @@ impl Default for Options {
             ca_file: None,
             timeout: Duration::from_secs(10),
             stage_timeout: None,
+            http2: true,
             throughput: true,
             throughput_timeout: Duration::from_secs(30),
             max_body: 1 << 20,
@@ -93,9 +96,10 @@ impl Prober {
     /// # Errors
     /// The file of certificates cannot be read or holds none.
     pub fn new(options: Options) -> Result<Self, SetupError> {
+        let alpn: &[&str] = if options.http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
         Ok(Self {
             resolver: Resolver::new(options.resolver),
-            client: tls::Client::new(options.ca_file.as_deref(), &["h2", "http/1.1"])?,
+            client: tls::Client::new(options.ca_file.as_deref(), alpn)?,
             options,
         })
     }

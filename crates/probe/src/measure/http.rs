@@ -131,6 +131,7 @@ impl Answer {
     /// Reads the body to its end, to `cap` bytes, or until time is out. The bytes are counted
     /// and thrown away.
     pub(crate) async fn read_body(mut self, cap: u64, deadline: Deadline) -> (Progress, BodyEnd) {
+        let declared = self.content_length();
         let mut progress = Progress { bytes: 0, first_piece: 0, span: None };
         let reading = async {
             while let Some(frame) = self.driver.alongside(self.body.frame()).await {
@@ -151,8 +152,26 @@ impl Answer {
             }
             BodyEnd::Complete
         };
-        let end = time::timeout_at(deadline, reading).await.unwrap_or(BodyEnd::TimedOut);
+        let mut end = time::timeout_at(deadline, reading).await.unwrap_or(BodyEnd::TimedOut);
+        if let (BodyEnd::Failed(failure), Some(declared)) = (&mut end, declared) {
+            of_short_body(failure, progress.bytes, declared);
+        }
         (progress, end)
+    }
+
+    /// The length the response says its body has.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+}
+
+/// A body that ends before its declared length is cut short in any version; HTTP/2 alone also
+/// has a name for that in its framing.
+fn of_short_body(failure: &mut Failure, bytes: u64, declared: u64) {
+    let ended = matches!(failure.kind, kind::BODY_TRUNCATED | kind::HTTP_PROTOCOL_ERROR);
+    if ended && bytes < declared {
+        failure.kind = kind::BODY_TRUNCATED;
+        failure.detail = format!("the body ended after {bytes} of {declared} bytes");
     }
 }
 

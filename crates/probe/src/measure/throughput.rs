@@ -81,11 +81,7 @@ fn offered(answer: &Answer) -> Result<Option<u64>, Failure> {
             format!("status {} for {OBJECT}", status.as_u16()),
         ));
     }
-    let length = answer
-        .head
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = answer.content_length();
     Ok(length.filter(|length| status == StatusCode::OK && *length >= MIN_OBJECT))
 }
 

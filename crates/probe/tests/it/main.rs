@@ -4,3 +4,4 @@
 mod raw;
 mod ship;
 mod support;
+mod target;
