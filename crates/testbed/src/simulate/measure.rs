@@ -382,7 +382,8 @@ fn micros(ms: f64) -> u64 {
     reason = "a cast saturates, and nothing here is negative"
 )]
 fn whole(value: f64) -> u64 {
-    libm::round(value) as u64
+    // 2^53: a scenario that nobody checked must not make sums overflow.
+    (libm::round(value) as u64).min(1 << 53)
 }
 
 #[cfg(test)]
