@@ -130,6 +130,14 @@ impl Plan {
     }
 }
 
+/// What has been sent so far.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The first query of all, where the clock of the stage starts.
+    first: Option<Instant>,
+    retries: u32,
+}
+
 /// How one name fared.
 enum Outcome {
     Found {
@@ -144,15 +152,17 @@ enum Outcome {
 
 impl Questions {
     async fn ask(self, deadline: Deadline) -> Lookup {
-        let start = Instant::now();
         let mut lookup = Lookup::default();
+        let mut asked = Asked::default();
         // The name as it was given: a search list only makes names longer.
         let given = self.names.iter().min_by_key(|name| name.num_labels());
         for name in &self.names {
-            match self.ask_for(name, deadline, &mut lookup.retries).await {
+            let outcome = self.ask_for(name, deadline, &mut asked).await;
+            lookup.retries = asked.retries;
+            match outcome {
                 Outcome::Found { addresses, arrived, server } => {
                     lookup.addresses = addresses;
-                    lookup.time = Some(arrived.saturating_duration_since(start));
+                    lookup.time = asked.first.map(|sent| arrived.saturating_duration_since(sent));
                     lookup.server = Some(server);
                     lookup.failure = None;
                     return lookup;
@@ -174,7 +184,7 @@ impl Questions {
     }
 
     /// Asks every server in turn, then those that were silent again.
-    async fn ask_for(&self, name: &Name, deadline: Deadline, retries: &mut u32) -> Outcome {
+    async fn ask_for(&self, name: &Name, deadline: Deadline, asked: &mut Asked) -> Outcome {
         let mut servers: Vec<(SocketAddr, Option<Exchange>)> =
             self.servers.iter().map(|s| (*s, None)).collect();
         let mut failed = None;
@@ -188,9 +198,11 @@ impl Questions {
                 let (server, exchange) = &mut servers[i];
                 let server = *server;
                 if silent.is_some() && until > Deadline::now() {
-                    *retries += 1;
+                    asked.retries += 1;
                 }
-                match try_server(server, exchange, name, until).await {
+                let tried = try_server(server, exchange, name, until).await;
+                asked.first = asked.first.or(exchange.as_ref().and_then(Exchange::sent));
+                match tried {
                     Tried::Answered(outcome) => return outcome,
                     Tried::Silent => {
                         silent = Some(server);
