@@ -1,5 +1,7 @@
 //! `qoe-probe`: the agent alone, small, for other people's machines.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use probe::agent;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +16,7 @@ struct Cli {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -22,10 +24,33 @@ async fn main() -> anyhow::Result<()> {
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
         )
         .init();
-    let config = cli.agent.into_config()?;
+    match run(cli.agent).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("qoe-probe: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: agent::Agent) -> anyhow::Result<()> {
+    let config = args.into_config()?;
+    tracing::info!(
+        client_id = config.identity.client_id,
+        targets = config.targets.len(),
+        "measuring"
+    );
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
-    agent::run(config, None, shutdown).await?;
+    let summary = agent::run(config, None, shutdown).await?;
+    tracing::info!(
+        measured = summary.measured,
+        shipped = summary.shipped,
+        refused = summary.refused,
+        dropped = summary.dropped,
+        unsent = summary.unsent,
+        "stopped"
+    );
     Ok(())
 }
 
