@@ -97,7 +97,7 @@ pub struct WireTimings {
     /// Request sent to first byte of the response.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub http_ttfb_ms: Option<f64>,
-    /// First byte of the response to the last byte of its body.
+    /// First to last byte of the response's body.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transfer_ms: Option<f64>,
     /// The whole measurement.

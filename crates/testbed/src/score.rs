@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 use model::diagnosis::Label;
 use serde::{Deserialize, Serialize};
 
-use crate::simulate::Scenario;
-
 pub use count::score;
 
 /// A label that was told of a cell, over a time.
@@ -37,17 +35,6 @@ pub struct Observed {
     pub to_ms: i64,
     /// Cells.
     pub cells: u64,
-}
-
-impl Observed {
-    /// All of a scenario.
-    pub fn of(scenario: &Scenario) -> Self {
-        Self {
-            from_ms: scenario.start_ms,
-            to_ms: scenario.end_ms(),
-            cells: scenario.clients.len() as u64 * scenario.targets.len() as u64,
-        }
-    }
 }
 
 /// The comparison. Ratios are absent where there is nothing to divide by.

@@ -103,8 +103,8 @@ fn has_route(address: SocketAddr) -> bool {
 }
 
 fn prepare(address: SocketAddr) -> io::Result<Socket> {
-    let kind = Type::STREAM.nonblocking();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket)
 }
@@ -133,10 +133,7 @@ mod tests {
     async fn a_refused_address_falls_back_to_the_next() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let good = listener.local_addr().unwrap();
-        // Bound, so that nobody else can take the port, but not listening.
-        let reserved = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        reserved.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        let closed = reserved.local_addr().unwrap().as_socket().unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let connected = connect_any(&[closed, good], soon()).await.unwrap();
         assert_eq!(connected.address, good);
         let (failure, address) = connect_any(&[closed], soon()).await.unwrap_err();

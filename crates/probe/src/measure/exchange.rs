@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{self, Instant as Deadline};
@@ -29,8 +28,6 @@ pub(super) struct Exchange {
     name: Name,
     socket: UdpSocket,
     questions: [Question; 2],
-    /// When the first query was sent for the first time.
-    sent: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -76,7 +73,6 @@ impl Exchange {
             name: name.clone(),
             socket: UdpSocket::from_std(socket)?,
             questions: [question(RecordType::A)?, question(RecordType::AAAA)?],
-            sent: None,
         })
     }
 
@@ -86,10 +82,8 @@ impl Exchange {
     /// The server's machine says that nobody listens, or there is no way to it.
     pub(super) async fn run(&mut self, until: Deadline) -> io::Result<Heard> {
         let sent = Instant::now();
-        self.sent.get_or_insert(sent);
         for question in self.questions.iter().filter(|q| q.answer.is_none()) {
-            // Straight to the kernel: a datagram has no need to ask the reactor for leave first.
-            SockRef::from(&self.socket).send(&question.bytes)?;
+            self.socket.send(&question.bytes).await?;
         }
         let mut buffer = [0; DATAGRAM];
         let mut limit = until;
@@ -118,11 +112,6 @@ impl Exchange {
             }
         }
         Ok(self.heard())
-    }
-
-    /// When this server was asked first.
-    pub(super) fn sent(&self) -> Option<Instant> {
-        self.sent
     }
 
     fn take(&mut self, bytes: &[u8], arrived: Instant) {

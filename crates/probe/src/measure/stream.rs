@@ -4,7 +4,7 @@
 //! Instants are taken just before bytes are handed to the kernel and just after they were taken
 //! from it, so what lies between two of them is the network and the other side.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -137,27 +137,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Marked<S> {
             self.marks.wrote(&buf[..written], at);
         }
         polled
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let at = Instant::now();
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        if let Poll::Ready(Ok(mut written)) = polled {
-            for buf in bufs {
-                let of_this = written.min(buf.len());
-                self.marks.wrote(&buf[..of_this], at);
-                written -= of_this;
-            }
-        }
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,8 +10,7 @@ use model::ErrorStage;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::{
-    CipherSuite, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore,
-    SignatureScheme,
+    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -61,11 +60,7 @@ impl Client {
             add_file(&mut roots, path)?;
         }
         let setup = |e: &dyn std::fmt::Display| SetupError::Tls(e.to_string());
-        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-        // First what browsers put first, so that a handshake here is like one of theirs.
-        let first = CipherSuite::TLS13_AES_128_GCM_SHA256;
-        provider.cipher_suites.sort_by_key(|suite| suite.suite() != first);
-        let provider = Arc::new(provider);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = Arc::new(roots);
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))

@@ -7,7 +7,7 @@ use probe::failure::kind;
 use probe::{Measurement, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{LONG, check, failure, options, prober, read_head, refusing, serve, url};
+use crate::support::{LONG, check, failure, options, prober, read_head, serve, url};
 
 /// Measures a server that reads one request and then sends these bytes and closes.
 async fn measure_answer(answer: &'static str) -> Measurement {
@@ -159,7 +159,7 @@ async fn silence_ends_with_the_timeout_in_the_stage_it_is_in() {
 
 #[tokio::test]
 async fn a_closed_port_is_refused() {
-    let (_reserved, closed) = refusing();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let m = prober(options()).measure(&url(&format!("http://{closed}/"))).await;
     assert_eq!(failure(&m), Some((ErrorStage::Tcp, kind::TCP_REFUSED)));
     assert_eq!(m.remote_addr, Some(closed));

@@ -18,7 +18,7 @@ use probe::agent::{self, Config, Ingest, Summary};
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{LONG, options, read_head, refusing, serve, url};
+use crate::support::{LONG, options, read_head, serve, url};
 
 /// A status, headers and a body; `{accepted}` becomes the number of events that were sent.
 type Answer = (u16, Vec<(&'static str, &'static str)>, &'static str);
@@ -196,7 +196,7 @@ async fn what_is_refused_for_good_blocks_nothing() {
 
 #[tokio::test]
 async fn what_cannot_be_shipped_at_the_end_is_told() {
-    let (_reserved, closed) = refusing();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (seen, mut measured) = tokio::sync::mpsc::unbounded_channel();
     let observer: agent::Observer = Arc::new(move |m| seen.send(m.id).unwrap());
     let summary =

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use model::ErrorStage;
 use probe::{Measurement, Options, Prober};
-use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
@@ -40,14 +39,6 @@ where
         }
     });
     address
-}
-
-/// A port that refuses, for as long as the socket lives: taken, but not listening.
-pub(crate) fn refusing() -> (Socket, SocketAddr) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, address)
 }
 
 /// Reads the head of a request.

@@ -91,7 +91,7 @@ impl Events {
 
     fn event(&mut self, due: Due) -> WireEvent {
         let minute = self.minutes - 1;
-        let ts_ms = self.scenario.minute_ms(minute).saturating_add(i64::from(due.ms));
+        let ts_ms = self.scenario.minute_ms(minute) + i64::from(due.ms);
         let cell = &self.world.cells[due.cell as usize];
         let place = u64::from(minute) * u64::from(self.scenario.per_minute) + u64::from(due.nth);
         let draws = Draws::draw(self.random.at(cell.events, place));
@@ -138,7 +138,7 @@ impl Events {
             alpn: secured.then(|| "h2".to_owned()),
             cert_expires_ms: shown.then(|| {
                 let days = if expired { -1 } else { i64::from(target.certificate_days) };
-                self.scenario.start_ms.saturating_add(days * DAY_MS)
+                self.scenario.start_ms + days * DAY_MS
             }),
             probe_version: Some(VERSION.to_owned()),
             labels: client.labels.clone(),

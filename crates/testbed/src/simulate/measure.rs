@@ -382,8 +382,7 @@ fn micros(ms: f64) -> u64 {
     reason = "a cast saturates, and nothing here is negative"
 )]
 fn whole(value: f64) -> u64 {
-    // 2^53: a scenario that nobody checked must not make sums overflow.
-    (libm::round(value) as u64).min(1 << 53)
+    libm::round(value) as u64
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl Scenario {
         };
         Self {
             seed,
-            start_ms: model::Minute::of_ms(start_ms).start_ms(),
+            start_ms: start_ms - start_ms.rem_euclid(model::units::MINUTE_MS),
             minutes,
             per_minute,
             clients: (0..clients).map(client).collect(),

@@ -272,8 +272,7 @@ fn evening(ts_ms: i64) -> f64 {
     const DAY_MS: i64 = 86_400_000;
     const PEAK_MS: i64 = 21 * 3_600_000;
     // Hours from the peak, -12 to 12.
-    let of_day = ts_ms.rem_euclid(DAY_MS);
-    let from_peak = (of_day - PEAK_MS + DAY_MS / 2).rem_euclid(DAY_MS) - DAY_MS / 2;
+    let from_peak = (ts_ms - PEAK_MS + DAY_MS / 2).rem_euclid(DAY_MS) - DAY_MS / 2;
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of half a day")]
     let hours = from_peak as f64 / 3.6e6;
     libm::exp(-(hours / 3.5) * (hours / 3.5))

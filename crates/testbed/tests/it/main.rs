@@ -2,8 +2,4 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: helpers outside of test functions unwrap too")]
 
-mod diagnosis;
-mod load;
-mod scenario;
-mod simulate;
 mod target;

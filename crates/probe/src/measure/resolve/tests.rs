@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::Message;
 use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,9 +21,10 @@ impl Server {
     async fn start(
         answers: impl Fn(usize, &Message) -> Vec<Message> + Send + Sync + 'static,
     ) -> Self {
-        let (tcp, socket) = bind_both().await;
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let queries = Arc::new(AtomicUsize::new(0));
+        let tcp = TcpListener::bind(address).await.unwrap();
         let counter = Arc::clone(&queries);
         let answers = Arc::new(answers);
         let udp_answers = Arc::clone(&answers);
@@ -60,26 +60,6 @@ impl Server {
     fn queries(&self) -> usize {
         self.queries.load(Ordering::SeqCst)
     }
-}
-
-/// A port that is free for TCP and UDP alike: what the system gives for the one may be in use
-/// for the other.
-async fn bind_both() -> (TcpListener, UdpSocket) {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        match UdpSocket::bind(tcp.local_addr().unwrap()).await {
-            Ok(udp) => return (tcp, udp),
-            Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::AddrInUse),
-        }
-    }
-}
-
-/// A port nobody is heard at, for as long as the socket lives: it listens to itself alone.
-fn deaf() -> (std::net::UdpSocket, SocketAddr) {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    socket.connect(address).unwrap();
-    (socket, address)
 }
 
 fn kind_of(query: &Message) -> RecordType {
@@ -206,14 +186,14 @@ async fn answers_that_fail_are_named() {
 
 #[tokio::test]
 async fn a_closed_port_is_unreachable_at_once() {
-    let (_deaf, closed) = deaf();
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let lookup = ask(closed, LONG).await;
     assert_eq!(kind_in(&lookup), Some(kind::DNS_UNREACHABLE));
 }
 
 #[tokio::test]
 async fn the_next_server_is_asked_where_one_fails() {
-    let (_deaf, closed) = deaf();
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let failing = Server::start(|_, q| vec![with_code(q, ResponseCode::ServFail)]).await;
     let good = Server::start(|_, q| vec![v4_only(q)]).await;
     let servers = [closed, failing.address, good.address];

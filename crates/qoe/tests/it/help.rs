@@ -1,0 +1,60 @@
+//! What `--help` says, and how wrong usage is answered.
+
+use crate::running::qoe;
+
+/// Commands whose help is kept as a snapshot; the empty one is the program's own.
+const COMMANDS: [&str; 8] = [
+    "",
+    "check",
+    "target",
+    "simulate",
+    "probe",
+    "token",
+    "token create",
+    "completions",
+];
+
+#[test]
+fn help_is_as_it_was() {
+    for command in COMMANDS {
+        let output = qoe().args(command.split_whitespace()).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{command}");
+        let name = format!("help_{}", command.replace(' ', "_"));
+        insta::assert_snapshot!(name, String::from_utf8(output.stdout).unwrap());
+    }
+}
+
+#[test]
+fn every_shell_and_every_page() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = qoe().args(["completions", shell]).output().unwrap();
+        assert!(output.status.success() && output.stdout.len() > 1_000, "{shell}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    assert!(qoe().arg("man").arg(dir.path()).status().unwrap().success());
+    let page = std::fs::read_to_string(dir.path().join("qoe-check.1")).unwrap();
+    assert!(page.contains("qoe\\-check"), "{page}");
+}
+
+#[test]
+fn a_setting_nobody_knows_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(&file, "lisen = '127.0.0.1:1'\n").unwrap();
+    let output = qoe().args(["report", "--config"]).arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("lisen") && error.lines().count() == 1, "{error}");
+
+    let output = qoe().arg("report").env("QOE_LISEN", "x").output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("lisen"));
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for args in [&["check"][..], &["check", "ftp://a.test/"], &["nonsense"], &["check", "-n0", "a"]]
+    {
+        assert_eq!(qoe().args(args).output().unwrap().status.code(), Some(2), "{args:?}");
+    }
+}
