@@ -3,6 +3,8 @@
 
 pub mod aggregator;
 pub mod api;
+pub mod clock;
+mod crash;
 pub mod diagnoser;
 pub mod ingest;
 pub mod roles;

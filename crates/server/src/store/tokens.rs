@@ -7,12 +7,23 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Store, StoreError};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rusqlite::{OptionalExtension, Row};
+use sha2::{Digest, Sha256};
+
+use super::{Reader, Store, StoreError, connection};
+use crate::clock::now_ms;
+
+macro_rules! select {
+    () => {
+        "SELECT id, sha256, client_id, scope, created_at, expires_at, revoked_at IS NOT NULL FROM tokens"
+    };
+}
 
 /// The tokens of one store. Cheap to clone.
 #[derive(Clone)]
 pub struct Tokens {
-    #[expect(dead_code, reason = "to come")]
     store: Store,
 }
 
@@ -58,26 +69,55 @@ impl Tokens {
         scope: Scope,
         ttl: Option<Duration>,
     ) -> Result<String, StoreError> {
-        let _ = (client_id, scope, ttl);
-        Ok(String::new())
+        let text = random_text()?;
+        let now_ms = now_ms();
+        let expires = ttl.map(|ttl| {
+            let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+            now_ms.saturating_add(ttl)
+        });
+        let sha256 = sha256(&text);
+        connection::read_write(self.store.dir())?
+            .execute(
+                "INSERT INTO tokens (id, sha256, client_id, scope, created_at, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                (id_of(&text), sha256, client_id, scope.as_str(), now_ms, expires),
+            )
+            .map_err(StoreError::sqlite("keep a token"))?;
+        Ok(text)
     }
 
     /// The record of a token by its id, whether or not it is still good.
-    #[expect(clippy::unused_async, reason = "to come")]
     pub async fn lookup(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
-        let _ = id;
-        Ok(None)
+        let id = id.to_owned();
+        let read = move |reader: &Reader| {
+            let found = reader
+                .conn
+                .prepare_cached(concat!(select!(), " WHERE id = ?1"))
+                .and_then(|mut query| query.query_row([id], record).optional());
+            found.map_err(StoreError::sqlite("look up a token"))
+        };
+        self.store.read(read).await
     }
 
     /// Withdraws a token; false when there is none of that id. Blocks on the database.
     pub fn revoke(&self, id: &str) -> Result<bool, StoreError> {
-        let _ = id;
-        Ok(false)
+        connection::read_write(self.store.dir())?
+            .execute(
+                "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
+                (id, now_ms()),
+            )
+            .map(|changed| changed > 0)
+            .map_err(StoreError::sqlite("revoke a token"))
     }
 
     /// Every token, oldest first. Blocks on the database.
     pub fn list(&self) -> Result<Vec<TokenRecord>, StoreError> {
-        Ok(Vec::new())
+        let reader = Reader::open(self.store.dir())?;
+        let list = || {
+            let mut query = reader.conn.prepare(concat!(select!(), " ORDER BY created_at, id"))?;
+            query.query_map([], record)?.collect::<rusqlite::Result<_>>()
+        };
+        list().map_err(StoreError::sqlite("list tokens"))
     }
 }
 
@@ -125,3 +165,63 @@ impl FromStr for Scope {
 #[derive(Debug, thiserror::Error)]
 #[error("a scope is ingest, read or admin")]
 pub struct UnknownScope;
+
+/// What is kept of a token's text: it can't be turned back, and 256 random bits can't be guessed.
+pub fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// Letters and digits that can't be taken for one another, 32 of them.
+const ID_LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+const ID_CHARS: usize = 8;
+const PREFIX: &str = "qoe_";
+
+/// The id in a token's text. Characters, not bytes, so any text may be given.
+pub fn id_of(text: &str) -> String {
+    text.chars().skip(PREFIX.len()).take(ID_CHARS).collect()
+}
+
+fn random_text() -> Result<String, StoreError> {
+    let mut random = [0; ID_CHARS + 32];
+    getrandom::fill(&mut random).map_err(|error| StoreError::Random(error.to_string()))?;
+    let (id, secret) = random.split_at(ID_CHARS);
+    let id = id.iter().map(|byte| char::from(ID_LETTERS[usize::from(byte % 32)]));
+    Ok(format!("{PREFIX}{}_{}", id.collect::<String>(), URL_SAFE_NO_PAD.encode(secret)))
+}
+
+/// By the order of columns in `select!`.
+fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+    let scope: String = row.get(3)?;
+    Ok(TokenRecord {
+        id: row.get(0)?,
+        sha256: row.get(1)?,
+        client_id: row.get(2)?,
+        scope: scope.parse().map_err(|error: UnknownScope| {
+            rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
+        })?,
+        created_ms: row.get(4)?,
+        expires_ms: row.get(5)?,
+        revoked: row.get(6)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_the_agreed_shape_and_says_its_id() {
+        let text = random_text().unwrap();
+        assert_eq!(text.len(), 4 + 8 + 1 + 43);
+        assert_eq!(&text[4..12], id_of(&text));
+        assert_eq!(&text[12..13], "_");
+        assert_ne!(text, random_text().unwrap());
+    }
+
+    #[test]
+    fn only_admin_allows_more_than_itself() {
+        assert!(Scope::Admin.allows(Scope::Read) && Scope::Admin.allows(Scope::Ingest));
+        assert!(Scope::Read.allows(Scope::Read) && !Scope::Read.allows(Scope::Ingest));
+        assert!(!Scope::Ingest.allows(Scope::Read) && !Scope::Ingest.allows(Scope::Admin));
+    }
+}

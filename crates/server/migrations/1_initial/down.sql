@@ -1,0 +1,6 @@
+DROP TABLE tokens;
+DROP TABLE diagnoses;
+DROP TABLE diagnosis_queue;
+DROP TABLE agg_1m;
+DROP TABLE events_seen;
+DROP TABLE clients;

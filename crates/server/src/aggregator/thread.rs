@@ -1,0 +1,206 @@
+//! The thread that writes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use model::Event;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Applied, Health, Settings, Unavailable};
+use crate::store::{Judged, StoreError, Writer};
+
+/// What the thread can be told.
+pub(super) enum Command {
+    Apply(Job),
+    Close,
+    Record { judged: Vec<Judged>, answer: oneshot::Sender<Result<(), Unavailable>> },
+}
+
+/// A batch that waits to be counted.
+pub(super) struct Job {
+    pub(super) events: Vec<Event>,
+    pub(super) answer: oneshot::Sender<Result<Applied, Unavailable>>,
+    /// Its place in the queue, given back when it was answered.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// The writer's thread. It ends when it is told to, or the last [`super::Aggregator`] is dropped,
+/// and what was queued is committed.
+#[must_use = "wait for it, so that what was queued is committed"]
+pub struct WriterThread {
+    ended: oneshot::Receiver<()>,
+}
+
+/// How often old rows are looked for, and how long the writer is left to batches between two
+/// steps where there are many.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+/// How often a store that fails is tried, so that it is known to be well without traffic.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+impl WriterThread {
+    pub(super) fn start(
+        writer: Writer,
+        queue: Receiver<Command>,
+        settings: Settings,
+        health: Arc<Health>,
+    ) -> Self {
+        let (end, ended) = oneshot::channel();
+        health.alive.store(true, Ordering::Release);
+        let run = move || {
+            let alive = Alive(Arc::clone(&health));
+            Thread { writer, queue, settings, health, held: None }.run();
+            drop(alive);
+            // Sent by being dropped where the thread panicked.
+            let _ = end.send(());
+        };
+        thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(run)
+            .expect("a thread can be started at start-up");
+        Self { ended }
+    }
+
+    /// Resolves when all that was queued is committed and the thread has ended.
+    pub async fn finished(self) {
+        let _ = self.ended.await;
+    }
+}
+
+/// Says when the thread is gone, however it went.
+struct Alive(Arc<Health>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.store(false, Ordering::Release);
+    }
+}
+
+struct Thread {
+    writer: Writer,
+    queue: Receiver<Command>,
+    settings: Settings,
+    health: Arc<Health>,
+    /// Taken from the queue while jobs were gathered; its turn is next.
+    held: Option<Command>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut chore_at = Instant::now();
+        loop {
+            let until_chore = chore_at.saturating_duration_since(Instant::now());
+            let next = match self.held.take() {
+                Some(command) => Ok(command),
+                None => self.queue.recv_timeout(until_chore),
+            };
+            match next {
+                Ok(Command::Apply(job)) => self.apply(job),
+                Ok(Command::Record { judged, answer }) => {
+                    let recorded = self.writer.record(&judged);
+                    let _ = answer.send(self.told(recorded));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = Instant::now();
+            if self.health.failing.load(Ordering::Acquire) {
+                chore_at = chore_at.min(now + RETRY_EVERY);
+            }
+            // Also where there is always a next command: chores are not put off for ever.
+            if now >= chore_at {
+                chore_at = now + self.chore();
+            }
+        }
+    }
+
+    /// Takes what else is queued into the transaction, up to the bound, and answers after it.
+    fn apply(&mut self, first: Job) {
+        let mut jobs = vec![first];
+        let mut events = jobs[0].events.len();
+        while events < self.settings.transaction_events {
+            match self.queue.try_recv() {
+                Ok(Command::Apply(job)) => {
+                    events += job.events.len();
+                    jobs.push(job);
+                }
+                Ok(other) => {
+                    self.held = Some(other);
+                    break;
+                }
+                Err(mpsc::TryRecvError::Empty | mpsc::TryRecvError::Disconnected) => break,
+            }
+        }
+        self.apply_together(jobs);
+    }
+
+    fn apply_together(&mut self, jobs: Vec<Job>) {
+        let mut batches = Vec::with_capacity(jobs.len());
+        let mut waiting = Vec::with_capacity(jobs.len());
+        for Job { events, answer, room } in jobs {
+            batches.push(events);
+            waiting.push((answer, room));
+        }
+        let applied = self.writer.apply(&batches, (self.settings.now)());
+        // A row that can't be read must not fail those who share a transaction with its sender.
+        if matches!(applied, Err(StoreError::Corrupt { .. })) && batches.len() > 1 {
+            for (events, (answer, room)) in batches.into_iter().zip(waiting) {
+                self.apply_together(vec![Job { events, answer, room }]);
+            }
+            return;
+        }
+        match self.told(applied) {
+            Ok(duplicates) => {
+                crate::crash::point("before-answer");
+                for ((answer, _room), duplicates) in waiting.into_iter().zip(duplicates) {
+                    // Who went away will send again, and be told of duplicates.
+                    let _ = answer.send(Ok(Applied { duplicates }));
+                }
+            }
+            Err(unavailable) => {
+                for (answer, _room) in waiting {
+                    let _ = answer.send(Err(unavailable.clone()));
+                }
+            }
+        }
+    }
+
+    /// Removes a part of what is old, or tries whether the store can write again; says when to
+    /// come back.
+    fn chore(&mut self) -> Duration {
+        if self.health.failing.load(Ordering::Acquire) {
+            let probed = self.writer.probe();
+            let _ = self.told(probed);
+            return RETRY_EVERY;
+        }
+        let pruned = self.writer.prune(&self.settings.retention, (self.settings.now)());
+        match self.told(pruned) {
+            Ok(pruned) if pruned.more => SWEEP_PAUSE,
+            Ok(_) => SWEEP_EVERY,
+            Err(_) => RETRY_EVERY,
+        }
+    }
+
+    /// Notes how a transaction went, and says so once when that changes.
+    fn told<T>(&self, done: Result<T, StoreError>) -> Result<T, Unavailable> {
+        match done {
+            Ok(done) => {
+                if self.health.failing.swap(false, Ordering::AcqRel) {
+                    tracing::info!("the store can write again");
+                }
+                Ok(done)
+            }
+            Err(error) => {
+                // One cell that can't be read says nothing of the store as a whole.
+                let of_all = !matches!(error, StoreError::Corrupt { .. });
+                if !of_all || !self.health.failing.swap(true, Ordering::AcqRel) {
+                    tracing::error!(%error, "a transaction failed");
+                }
+                Err(Unavailable::Store(Arc::new(error)))
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Windows as they are read: the rows of `agg_1m`.
+
+use model::diagnosis::WATERMARK_MS;
+use model::sketch::{Quantile, Sketch};
+use model::units::Minute;
+use model::window::Counts;
+use model::{ErrorStage, Metric};
+use rusqlite::Row;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::{Reader, StoreError, reader};
+
+/// A stretch of time, milliseconds since the Unix epoch. It holds the windows that start in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where it begins.
+    pub from_ms: i64,
+    /// The first moment after it.
+    pub to_ms: i64,
+}
+
+/// Which windows to read.
+#[derive(Clone, Debug)]
+pub struct WindowQuery {
+    /// Of this client alone.
+    pub client_id: Option<String>,
+    /// Of this target alone.
+    pub target: Option<String>,
+    /// That start here.
+    pub span: Span,
+    /// At most this many; of each client and target the newest.
+    pub limit: usize,
+}
+
+/// One minute of one client and target.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct WindowRow {
+    /// Who measured.
+    pub client_id: String,
+    /// What was measured.
+    pub target: String,
+    /// The minute's start, milliseconds since the Unix epoch.
+    pub window_start_ts: i64,
+    /// Before the watermark (end + 2 min). A later event still counts, in a new revision.
+    pub provisional: bool,
+    /// How many transactions have added to it.
+    pub revision: u64,
+    /// When the last of them did, milliseconds since the Unix epoch.
+    pub updated_at: i64,
+    /// What it was judged to be; `None` where all is well and where it was not judged yet.
+    pub diagnosis_label: Option<String>,
+    /// `count_*` and `errors_*`.
+    #[serde(flatten, serialize_with = "flat_counts")]
+    pub counts: Counts,
+    /// `dns_p50_ms` to `throughput_p99_kbps`.
+    #[serde(flatten)]
+    pub percentiles: MetricPercentiles,
+}
+
+/// Percentiles of one metric: milliseconds, or kilobits a second for the throughput.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: Option<f64>,
+    /// The 95th.
+    pub p95: Option<f64>,
+    /// The 99th.
+    pub p99: Option<f64>,
+}
+
+/// The percentiles of every metric. In JSON they are flat, with the names of the columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MetricPercentiles(pub(super) [Percentiles; Metric::ALL.len()]);
+
+impl Reader {
+    /// Windows by client, target and time. Whether there were more than the limit is the second
+    /// part of the answer.
+    pub fn windows(
+        &self,
+        query: &WindowQuery,
+        now_ms: i64,
+    ) -> Result<(Vec<WindowRow>, bool), StoreError> {
+        let tx = self.moment()?;
+        let read = || -> rusqlite::Result<(Vec<WindowRow>, bool)> {
+            let mut newest = tx.prepare_cached(include_str!("select_windows.sql"))?;
+            let mut found = Vec::new();
+            for cell in reader::cells(&tx, query.client_id.as_deref(), query.target.as_deref())? {
+                let wanted = query.limit - found.len();
+                let key = (&cell.client_id, &cell.target);
+                let Span { from_ms, to_ms } = query.span;
+                // One more than wanted, to know whether there are more.
+                let limit = limit_of(wanted + 1);
+                let mut rows = newest
+                    .query_map((key.0, key.1, from_ms, to_ms, limit), |row| {
+                        window_row(row, now_ms)
+                    })?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                let more = rows.len() > wanted;
+                rows.truncate(wanted);
+                found.extend(rows.into_iter().rev());
+                if more {
+                    return Ok((found, true));
+                }
+            }
+            Ok((found, false))
+        };
+        read().map_err(StoreError::sqlite("read windows"))
+    }
+}
+
+impl WindowRow {
+    /// The first millisecond after the window.
+    pub fn window_end_ts(&self) -> i64 {
+        Minute::of_ms(self.window_start_ts).end_ms()
+    }
+}
+
+impl Percentiles {
+    pub(super) fn of(sketch: &Sketch) -> Self {
+        // Microseconds to milliseconds, bits to kilobits a second.
+        #[expect(clippy::cast_precision_loss, reason = "samples are at most 2^53, so exact")]
+        let at = |q| sketch.quantile(q).map(|value| value as f64 / 1e3);
+        Self { p50: at(Quantile::P50), p95: at(Quantile::P95), p99: at(Quantile::P99) }
+    }
+
+    pub(super) fn in_order(self) -> [Option<f64>; 3] {
+        [self.p50, self.p95, self.p99]
+    }
+}
+
+impl MetricPercentiles {
+    /// Those of one metric.
+    pub fn of(&self, metric: Metric) -> Percentiles {
+        self.0[metric as usize]
+    }
+}
+
+impl Serialize for MetricPercentiles {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for metric in Metric::ALL {
+            let unit = if metric == Metric::Throughput { "kbps" } else { "ms" };
+            for (name, value) in ["p50", "p95", "p99"].into_iter().zip(self.of(metric).in_order()) {
+                map.serialize_entry(&format_args!("{metric}_{name}_{unit}"), &value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Counts under the names of the columns.
+pub(super) fn flat_counts<S: Serializer>(
+    counts: &Counts,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry("count_total", &counts.total)?;
+    map.serialize_entry("count_success", &counts.success)?;
+    map.serialize_entry("count_error", &counts.error())?;
+    for stage in ErrorStage::ALL {
+        map.serialize_entry(&format_args!("errors_{stage}"), &counts.of(stage))?;
+    }
+    map.end()
+}
+
+/// A count for a column, whose integers are signed.
+pub(super) fn to_integer(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn count(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    row.get(at).map(i64::cast_unsigned)
+}
+
+/// A number of rows for a LIMIT.
+pub(super) fn limit_of(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// A kept window that can't be decoded.
+pub(super) fn unreadable(
+    client_id: &str,
+    target: &str,
+    error: &dyn std::fmt::Display,
+) -> StoreError {
+    StoreError::Corrupt {
+        what: "a window",
+        client_id: client_id.to_owned(),
+        target: target.to_owned(),
+        detail: error.to_string(),
+    }
+}
+
+/// By the order of columns in select_windows.sql.
+fn window_row(row: &Row<'_>, now_ms: i64) -> rusqlite::Result<WindowRow> {
+    let start: i64 = row.get(2)?;
+    let mut counts = Counts { total: count(row, 6)?, success: count(row, 7)?, ..Counts::default() };
+    for (at, errors) in (8..).zip(&mut counts.errors) {
+        *errors = count(row, at)?;
+    }
+    let mut percentiles = MetricPercentiles::default();
+    for (at, of) in (15..).step_by(3).zip(&mut percentiles.0) {
+        *of = Percentiles { p50: row.get(at)?, p95: row.get(at + 1)?, p99: row.get(at + 2)? };
+    }
+    Ok(WindowRow {
+        client_id: row.get(0)?,
+        target: row.get(1)?,
+        window_start_ts: start,
+        provisional: is_provisional(start, now_ms),
+        revision: count(row, 3)?,
+        updated_at: row.get(4)?,
+        diagnosis_label: row.get(5)?,
+        counts,
+        percentiles,
+    })
+}
+
+/// Whether the window that starts at `start_ms` is before its watermark.
+pub(super) fn is_provisional(start_ms: i64, now_ms: i64) -> bool {
+    now_ms < Minute::of_ms(start_ms).end_ms() + WATERMARK_MS
+}
