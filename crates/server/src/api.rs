@@ -1,1 +1,153 @@
-//! To come.
+//! The read API: windows, summaries and diagnoses as JSON, and whether the server is well.
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::aggregator::Aggregator;
+use crate::ingest::auth::{self, Auth};
+use crate::ingest::problem::{self, Problem};
+use crate::store::{DiagnosisQuery, Reader, Span, Store, StoreError, WindowQuery};
+
+mod query;
+
+use query::Query;
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Deps {
+    /// What is read.
+    pub store: Store,
+    /// Whose health is told.
+    pub aggregator: Aggregator,
+    /// Who may read. Shared with the ingest, so that both know a token at once.
+    pub auth: Auth,
+    /// The time in milliseconds since the Unix epoch.
+    pub now: fn() -> i64,
+}
+
+/// `GET /api/v1/windows`, `/summary` and `/diagnoses`, which need a token of scope `read`, and
+/// `/-/healthy` and `/-/ready`, which need none.
+pub fn router(deps: Deps) -> Router {
+    let page =
+        |handler: axum::routing::MethodRouter<Deps>| handler.fallback(problem::method_not_allowed);
+    let read = Router::new()
+        .route("/api/v1/windows", page(get(windows)))
+        .route("/api/v1/summary", page(get(summary)))
+        .route("/api/v1/diagnoses", page(get(diagnoses)))
+        .route_layer(middleware::from_fn_with_state(deps.auth.clone(), auth::require_read));
+    Router::new()
+        .merge(read)
+        .route("/-/healthy", page(get(healthy)))
+        .route("/-/ready", page(get(ready)))
+        .with_state(deps)
+}
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// The longest stretch of one answer: a quarter of a year of rows, a week of merging.
+const LONGEST_MS: i64 = 92 * DAY_MS;
+const LONGEST_SUMMARY_MS: i64 = 7 * DAY_MS;
+const DEFAULT_ROWS: usize = 1_000;
+const MOST_ROWS: usize = 10_000;
+/// When to come again where the store can't be read, in seconds.
+const COME_AGAIN: u32 = 2;
+
+async fn windows(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
+    let now_ms = (deps.now)();
+    let mut query = Query::parse(query.as_deref())?;
+    let span = query.span(now_ms, LONGEST_MS)?;
+    let wanted = WindowQuery {
+        client_id: query.text("client_id")?,
+        target: query.text("target")?,
+        span,
+        limit: query.limit(DEFAULT_ROWS, MOST_ROWS)?,
+    };
+    query.finish(&["client_id", "target", "from", "to", "limit"])?;
+    let (rows, truncated) = read(&deps, move |reader| reader.windows(&wanted, now_ms)).await?;
+    answer(&json!({
+        "from_ms": span.from_ms, "to_ms": span.to_ms, "windows": rows, "truncated": truncated,
+    }))
+}
+
+async fn summary(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
+    let now_ms = (deps.now)();
+    let mut query = Query::parse(query.as_deref())?;
+    let span = query.span(now_ms, LONGEST_SUMMARY_MS)?;
+    query.finish(&["from", "to"])?;
+    let rows = read(&deps, move |reader| reader.summary(span, now_ms)).await?;
+    answer(&json!({ "from_ms": span.from_ms, "to_ms": span.to_ms, "summary": rows }))
+}
+
+async fn diagnoses(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
+    let now_ms = (deps.now)();
+    let mut query = Query::parse(query.as_deref())?;
+    let span = query.span(now_ms, LONGEST_MS)?;
+    let wanted = DiagnosisQuery {
+        client_id: query.text("client_id")?,
+        target: query.text("target")?,
+        open: query.flag("open")?,
+        span,
+        limit: query.limit(DEFAULT_ROWS, MOST_ROWS)?,
+    };
+    query.finish(&["client_id", "target", "open", "from", "to", "limit"])?;
+    let (rows, truncated) = read(&deps, move |reader| reader.diagnoses(&wanted)).await?;
+    answer(&json!({
+        "from_ms": span.from_ms, "to_ms": span.to_ms, "diagnoses": rows, "truncated": truncated,
+    }))
+}
+
+/// 200 as long as the process can do its work; a supervisor restarts it otherwise.
+async fn healthy(State(deps): State<Deps>) -> Response {
+    health(deps.aggregator.alive(), "the writer has ended")
+}
+
+/// 200 while batches can be committed.
+async fn ready(State(deps): State<Deps>) -> Response {
+    health(deps.aggregator.ready(), "the store cannot write")
+}
+
+fn health(well: bool, otherwise: &'static str) -> Response {
+    if well {
+        Json(json!({ "status": "ok" })).into_response()
+    } else {
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        Problem::new(unavailable, "unavailable", otherwise).retry_after(COME_AGAIN).into_response()
+    }
+}
+
+type Answer = Result<Response, Problem>;
+
+fn answer(found: &impl Serialize) -> Answer {
+    let mut response = Json(found).into_response();
+    // It changes by the minute and belongs to who may read it.
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn read<T: Send + 'static>(
+    deps: &Deps,
+    look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    deps.store.read(look).await.map_err(|error| match error {
+        StoreError::TooMany { .. } => query::invalid("from", &error.to_string()),
+        error => {
+            tracing::error!(%error, "can't answer a reader");
+            let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+            Problem::new(unavailable, "unavailable", "the store cannot be read now")
+                .retry_after(COME_AGAIN)
+        }
+    })
+}
+
+/// The stretch a reader asked for, or the last hour.
+fn default_span(from: Option<i64>, to: Option<i64>, now_ms: i64) -> Span {
+    // Senders' clocks may be some minutes ahead, and their windows are there.
+    let to_ms = to.unwrap_or(now_ms + HOUR_MS / 10);
+    Span { from_ms: from.unwrap_or(to_ms.min(now_ms) - HOUR_MS), to_ms }
+}

@@ -74,16 +74,19 @@ impl Run {
         self.last = start;
         self.windows += 1;
         self.latest = diagnosis.clone();
-        if severity(diagnosis) > severity(&self.peak) {
+        if diagnosis.severity() > self.peak.severity() {
             self.peak = diagnosis.clone();
         }
     }
 }
 
-/// Orders the diagnoses of one label: the change for a level, the failing share for an outage.
-#[expect(clippy::cast_precision_loss, reason = "only compared, and far below 2^53")]
-fn severity(diagnosis: &Diagnosis) -> f64 {
-    let failed: u64 = diagnosis.failures.values().sum();
-    let share = failed as f64 / diagnosis.measurements.max(1) as f64;
-    diagnosis.threshold.map_or(share, |threshold| threshold.change)
+impl Diagnosis {
+    /// Orders the diagnoses of one label: the change for a level, the failing share for an
+    /// outage.
+    #[expect(clippy::cast_precision_loss, reason = "only compared, and far below 2^53")]
+    pub fn severity(&self) -> f64 {
+        let failed: u64 = self.failures.values().sum();
+        let share = failed as f64 / self.measurements.max(1) as f64;
+        self.threshold.map_or(share, |threshold| threshold.change)
+    }
 }
