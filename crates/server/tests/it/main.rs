@@ -1,5 +1,11 @@
 //! Tests of `qoe-server` over real sockets and a real store.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod aggregator;
+mod api;
+mod diagnoser;
 mod ingest_accept;
 mod raw_http;
+mod roles;
+mod store;
+mod world;

@@ -1,0 +1,203 @@
+//! The read API, as a router and behind the whole role.
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use model::units::{MINUTE_MS, Minute};
+use serde_json::Value;
+use server::aggregator::Settings;
+use server::store::Scope;
+use server::{api, diagnoser, ingest::Auth};
+use tower::ServiceExt;
+
+use crate::world::{Running, T0, TARGET, World, event, minute};
+
+struct Api {
+    world: World,
+    running: Running,
+    router: Router,
+    token: String,
+}
+
+impl Api {
+    fn new() -> Self {
+        let world = World::new();
+        let running = world.start(Settings::default());
+        let tokens = world.store.tokens();
+        let token = tokens.create("*", Scope::Read, None).unwrap();
+        let now = || T0 + MINUTE_MS;
+        let router = api::router(api::Deps {
+            store: world.store.clone(),
+            aggregator: running.aggregator.clone(),
+            auth: Auth::new(tokens, now),
+            now,
+        });
+        Self { world, running, router, token }
+    }
+
+    async fn get_as(&self, token: Option<&str>, path: &str) -> (StatusCode, Value) {
+        ask(&self.router, token, path).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.get_as(Some(&self.token), path).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+}
+
+async fn ask(router: &Router, token: Option<&str>, path: &str) -> (StatusCode, Value) {
+    let mut request = Request::get(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn reading_takes_a_token_of_scope_read_and_health_takes_none() {
+    let api = Api::new();
+    let ingest = api.world.store.tokens().create("c", Scope::Ingest, None).unwrap();
+    for path in ["/api/v1/windows", "/api/v1/summary", "/api/v1/diagnoses"] {
+        assert_eq!(api.get_as(None, path).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(api.get_as(Some(&ingest), path).await.0, StatusCode::FORBIDDEN);
+        assert_eq!(api.get_as(Some(&api.token), path).await.0, StatusCode::OK);
+    }
+    for path in ["/-/healthy", "/-/ready"] {
+        assert_eq!(api.get_as(None, path).await.0, StatusCode::OK);
+    }
+    api.running.stop().await;
+    for path in ["/-/healthy", "/-/ready"] {
+        assert_eq!(ask(&api.router, None, path).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
+
+#[tokio::test]
+async fn a_window_has_its_columns_and_absent_is_null() {
+    let api = Api::new();
+    // No look-up completed, no throughput measured.
+    let mut failed = event("c", 1, T0);
+    failed.failure = Some(model::ErrorStage::Dns);
+    failed.throughput = None;
+    api.running.aggregator.submit(vec![failed, event("d", 1, T0 - 5 * MINUTE_MS)]).await.unwrap();
+    let body = api.get("/api/v1/windows").await;
+    let [c, d] = &body["windows"].as_array().unwrap()[..] else { panic!("{body}") };
+    assert_eq!((&c["client_id"], &c["target"]), (&"c".into(), &TARGET.into()));
+    assert_eq!(c["window_start_ts"], T0);
+    for (name, value) in [("count_total", 1), ("count_success", 0), ("count_error", 1)] {
+        assert_eq!(c[name], value, "{name}");
+    }
+    assert_eq!((&c["errors_dns"], &c["errors_parse"]), (&1.into(), &0.into()));
+    assert!(c["dns_p50_ms"].is_null() && c["total_p99_ms"].is_null());
+    assert!(c["throughput_p95_kbps"].is_null() && c["diagnosis_label"].is_null());
+    assert_eq!(d["dns_p50_ms"], 10.001);
+    assert_eq!((&c["provisional"], &d["provisional"]), (&true.into(), &false.into()));
+    assert_eq!((&c["revision"], &body["truncated"]), (&1.into(), &false.into()));
+}
+
+#[tokio::test]
+async fn windows_are_chosen_by_client_target_time_and_number() {
+    let api = Api::new();
+    let minutes = |client: &'static str| {
+        (0..20).map(move |i| event(client, i, T0 - i.cast_signed() * MINUTE_MS))
+    };
+    api.running.aggregator.submit(minutes("a").chain(minutes("b")).collect()).await.unwrap();
+    let count = async |query: String| {
+        let body = api.get(&format!("/api/v1/windows?{query}")).await;
+        let windows = body["windows"].as_array().unwrap().clone();
+        (windows, body["truncated"] == true)
+    };
+    assert_eq!(count(String::new()).await.0.len(), 40);
+    let (of_a, more) = count("client_id=a&target=https%3A%2F%2Ft.example%2F".to_owned()).await;
+    assert_eq!((of_a.len(), more), (20, false));
+    assert!(of_a.iter().all(|window| window["client_id"] == "a"));
+    assert_eq!(count("client_id=a&target=https://else.example/".to_owned()).await.0.len(), 0);
+    let from = T0 - 4 * MINUTE_MS;
+    assert_eq!(count(format!("client_id=b&from={from}&to={T0}")).await.0.len(), 4);
+    let written = "client_id=b&from=2023-11-14T22:09:00Z&to=2023-11-14T22:13:00Z".to_owned();
+    assert_eq!(count(written).await.0.len(), 4);
+    let (newest, more) = count("limit=3".to_owned()).await;
+    let starts: Vec<_> =
+        newest.iter().map(|window| window["window_start_ts"].as_i64().unwrap()).collect();
+    assert_eq!((starts, more), (vec![T0 - 2 * MINUTE_MS, T0 - MINUTE_MS, T0], true));
+}
+
+#[tokio::test]
+async fn a_summary_merges_sketches_and_its_means_add_up() {
+    let api = Api::new();
+    // One window of one slow event, one of nine fast ones: the median is a fast one.
+    let timed = |n: u64, ts_ms: i64, us: u64| {
+        let mut event = event("c", 10 * n + 1, ts_ms);
+        event.failure = None;
+        event.timings.ttfb = Some(model::Micros(us));
+        event
+    };
+    let slow = timed(0, T0 - MINUTE_MS, 900_000);
+    let fast = (1..10).map(|n| timed(n, T0, 40_000));
+    api.running.aggregator.submit(fast.chain([slow]).collect()).await.unwrap();
+    let body = api.get("/api/v1/summary").await;
+    let [row] = &body["summary"].as_array().unwrap()[..] else { panic!("{body}") };
+    assert_eq!((&row["windows"], &row["count_total"]), (&2.into(), &10.into()));
+    assert_eq!((&row["ttfb_p50_ms"], &row["ttfb_p95_ms"]), (&40.0.into(), &900.0.into()));
+    assert_eq!(row["last_window_ts"], T0);
+    let mean = |name: &str| row["mean"][name].as_f64().unwrap();
+    let parts = ["dns_ms", "tcp_ms", "tls_ms", "ttfb_ms", "rest_ms"].map(mean);
+    assert!((parts.iter().sum::<f64>() - mean("total_ms")).abs() < 1e-9);
+    assert!((mean("ttfb_ms") - 126.0).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn diagnoses_are_told_with_their_numbers() {
+    let api = Api::new();
+    let start = Minute::of_ms(T0).plus(-20);
+    let story = (0..20).flat_map(|at| minute("c", start.plus(at), at >= 17));
+    api.running.aggregator.submit(story.collect()).await.unwrap();
+    diagnoser::step(&api.world.store, &api.running.aggregator, T0).await.unwrap();
+    let body = api.get("/api/v1/diagnoses?open=true").await;
+    let [run] = &body["diagnoses"].as_array().unwrap()[..] else { panic!("{body}") };
+    assert_eq!(
+        (&run["label"], &run["open"], &run["windows"]),
+        (&"dns-bound".into(), &true.into(), &3.into())
+    );
+    assert!(run["latest"]["baseline"]["p50_ms"].as_f64().unwrap() < 15.0);
+    assert!(run["peak"]["text"].as_str().unwrap().contains("DNS"));
+    assert_eq!(api.get("/api/v1/diagnoses?open=false").await["diagnoses"], Value::Array(vec![]));
+    let before = format!("/api/v1/diagnoses?to={}", T0 - 10 * MINUTE_MS);
+    assert_eq!(api.get(&before).await["diagnoses"], Value::Array(vec![]));
+    let summary = api.get("/api/v1/summary").await;
+    assert_eq!(summary["summary"][0]["diagnosis_label"], "dns-bound");
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_named() {
+    let api = Api::new();
+    for (path, name) in [
+        ("windows?from=yesterday", "from"),
+        ("windows?to=-1", "to"),
+        ("windows?to=99999999999999999999", "to"),
+        ("windows?from=2000&to=1000", "from"),
+        ("windows?from=0&to=1700000000000", "from"),
+        ("windows?limit=0", "limit"),
+        ("windows?limit=10001", "limit"),
+        ("windows?limit=1&limit=2", "limit"),
+        ("windows?client_id=", "client_id"),
+        ("windows?client=a", "client"),
+        ("summary?from=1699000000000&to=1699999999999", "from"),
+        ("summary?limit=1", "limit"),
+        ("diagnoses?open=maybe", "open"),
+    ] {
+        let (status, body) = api.get_as(Some(&api.token), &format!("/api/v1/{path}")).await;
+        assert_eq!(
+            (status, &body["code"]),
+            (StatusCode::BAD_REQUEST, &"invalid_parameter".into()),
+            "{path}"
+        );
+        let detail = body["detail"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("parameter {name}: ")), "{path}: {detail}");
+    }
+}
