@@ -1,7 +1,5 @@
 //! `qoe`: measure, ingest, aggregate, diagnose, show. Parses, dispatches, returns.
 
-#![expect(dead_code, reason = "the commands that use it follow")]
-
 mod cli;
 mod commands;
 mod exit;

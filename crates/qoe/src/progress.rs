@@ -26,11 +26,6 @@ impl Progress {
         Self { live, plain: !live }
     }
 
-    /// Says nothing.
-    pub(crate) fn silent() -> Self {
-        Self { live: false, plain: false }
-    }
-
     /// A step begins.
     pub(crate) fn step(&self, text: &str) {
         if self.plain {

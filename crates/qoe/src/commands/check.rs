@@ -6,7 +6,7 @@
 mod json;
 mod series;
 mod verdict;
-mod view;
+pub(crate) mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

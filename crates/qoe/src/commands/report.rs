@@ -1,7 +1,98 @@
-//! To come.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+//! `qoe report`: what was measured and what was diagnosed. Reads the data directory, so it works
+//! while a server runs on it and when none does.
 
-pub(crate) fn run(_args: &Args, _context: &super::Context) -> crate::exit::Outcome {
-    anyhow::bail!("not built yet")
+pub(crate) mod cells;
+pub(crate) mod incident;
+pub(crate) mod since;
+pub(crate) mod told;
+pub(crate) mod view;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use server::store::{
+    DATABASE, DiagnosisQuery, DiagnosisRow, Reader, Span, SummaryRow, WindowQuery, WindowRow,
+};
+
+use super::Context;
+use crate::exit::Outcome;
+use crate::output;
+use since::Since;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+--json prints one object of schema qoe.report/1: from_ms, to_ms, summary (a row for each client \
+and target), windows (a row a minute) and diagnoses, with the names of the read API. Fields may \
+be added; none change.")]
+pub(crate) struct Args {
+    /// The server's data directory [default: $XDG_DATA_HOME/qoe]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// From when: a span (2h), a time of day (14:02), or a moment (2026-11-24T14:02:00Z)
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = since::parse)]
+    since: Since,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the store knows of a stretch of time.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    schema: &'static str,
+    pub(crate) from_ms: i64,
+    pub(crate) to_ms: i64,
+    pub(crate) summary: Vec<SummaryRow>,
+    pub(crate) windows: Vec<WindowRow>,
+    pub(crate) diagnoses: Vec<DiagnosisRow>,
+}
+
+/// Windows that are read at most: a week of a hundred cells.
+const WINDOWS: usize = 1_000_000;
+/// Diagnoses that are read at most.
+const DIAGNOSES: usize = 10_000;
+
+pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    let dir = context.data_dir(args.data_dir.clone())?;
+    let zone = TimeZone::system();
+    let now = Timestamp::now();
+    let from_ms = args.since.moment_ms(now, &zone);
+    let report = Report::read(&dir, from_ms, now.as_millisecond())?;
+    if args.json {
+        output::print_json(&report)?;
+    } else if report.summary.is_empty() {
+        output::print(&view::nothing(&dir, &report, &zone))?;
+    } else {
+        output::print(&view::text(&report, &zone, context.style))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Report {
+    /// Reads what lies between two moments. A directory without a database holds nothing.
+    pub(crate) fn read(dir: &Path, from_ms: i64, now_ms: i64) -> anyhow::Result<Self> {
+        // The window in progress began before now, and a probe's clock may be a little ahead.
+        let to_ms = now_ms + model::units::MINUTE_MS;
+        let mut report = Self {
+            schema: "qoe.report/1",
+            from_ms,
+            to_ms,
+            summary: Vec::new(),
+            windows: Vec::new(),
+            diagnoses: Vec::new(),
+        };
+        if !dir.join(DATABASE).exists() {
+            return Ok(report);
+        }
+        let reader = Reader::open(dir)?;
+        let span = Span { from_ms: model::Minute::of_ms(from_ms).start_ms(), to_ms };
+        let query = WindowQuery { client_id: None, target: None, span, limit: WINDOWS };
+        report.summary = reader.summary(span, now_ms)?;
+        report.windows = reader.windows(&query, now_ms)?.0;
+        report.diagnoses = reader.diagnoses(&DiagnosisQuery::new(span, DIAGNOSES))?.0;
+        Ok(report)
+    }
 }

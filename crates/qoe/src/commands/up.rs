@@ -1,7 +1,236 @@
-//! To come.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+//! `qoe up`: server and probe on one machine, until it is told to stop.
 
-pub(crate) fn run(_args: &Args, _context: &super::Context) -> crate::exit::Outcome {
-    anyhow::bail!("not built yet")
+mod announce;
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::probe::{Identity, Options, agent, identity};
+use anyhow::{Context as _, anyhow, bail};
+use rustls::ServerConfig;
+use server::ingest::accept;
+use server::roles::{self, AllInOne, LOCAL_INGEST_TOKEN};
+use server::store::Store;
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{Context, parse_span, parse_target};
+use crate::exit::Outcome;
+use crate::settings::{Resolver, Settings};
+use crate::{output, signals};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure from this machine; can be given many times [default: nothing, only serve]
+    #[arg(long = "target", value_name = "URL", value_parser = parse_target)]
+    targets: Vec<Url>,
+    /// From one measurement of a target to its next [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    interval: Option<Duration>,
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8460]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where everything is kept, mode 0700 [default: $XDG_DATA_HOME/qoe]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Certificate chain to serve HTTPS with, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve plain HTTP where others can reach it: tokens and events can be read on the way
+    #[arg(long)]
+    insecure_http: bool,
+    /// DNS server the probe asks instead of the system's, with or without a port
+    #[arg(long, value_name = "ADDR")]
+    resolver: Option<Resolver>,
+    /// Certificates the probe trusts beside the built-in ones, PEM
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The probe never measures throughput
+    #[arg(long)]
+    no_throughput: bool,
+}
+
+/// Where the server listens unless it is told otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8460);
+/// How often a target is measured unless it is told otherwise.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How often its throughput is: a megabyte every five minutes is 300 MB a day.
+const THROUGHPUT_EVERY: Duration = Duration::from_secs(300);
+
+pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    super::many_threads()?.block_on(up(args, context))
+}
+
+async fn up(args: &Args, context: &Context) -> Outcome {
+    let stop = signals::stop_on_signal()?;
+    let settings = &context.settings;
+    let dir = context.data_dir(args.data_dir.clone())?;
+    let probe = Probe::plan(args, settings)?;
+    let tls = tls(args, settings)?;
+    let listener = listen(args, settings, tls.is_some()).await?;
+    let addr = listener.local_addr()?;
+    // With TLS the probe has a door of its own: the certificate need not be good for loopback.
+    let local = match tls {
+        Some(_) => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?),
+        None => None,
+    };
+    let local_addr = local.as_ref().map_or(Ok(reachable(addr)), TcpListener::local_addr)?;
+
+    // Makes the directory, or says at once what is wrong with it.
+    drop(Store::open(&dir)?);
+    let client_id = identity::client_id(Some(&dir))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let role = AllInOne {
+        data_dir: dir.clone(),
+        listener,
+        tls,
+        local,
+        local_client_id: client_id.clone(),
+    };
+    // The server outlives the probe, which has measurements to hand in when it is stopped.
+    let stop_server = CancellationToken::new();
+    let mut server = tokio::spawn(roles::all_in_one(role, stop_server.clone()));
+    let Some(token) = local_token(&dir, &server).await else { return ended(server.await) };
+    let url = format!("{scheme}://{addr}");
+    output::print(&announce::where_to_look(&dir, &url, &probe.targets, context.style))?;
+
+    let config = probe.config(Identity::named(client_id), local_addr, token)?;
+    let observer = announce::first_of_each(context.style);
+    let mut probe = tokio::spawn(agent::run(config, Some(observer), stop.clone()));
+    let summary = tokio::select! {
+        summary = &mut probe => summary,
+        // It goes on until it is told to stop, unless it can't.
+        result = &mut server => return ended(result),
+    };
+    stop_server.cancel();
+    server.await.context("the server panicked")??;
+    output::print(&announce::farewell(&summary.context("the probe panicked")??))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the probe is to do, from flags and settings.
+struct Probe {
+    targets: Vec<Url>,
+    interval: Duration,
+    throughput: bool,
+    options: Options,
+}
+
+impl Probe {
+    fn plan(args: &Args, settings: &Settings) -> anyhow::Result<Self> {
+        let targets = match args.targets.is_empty() {
+            false => args.targets.clone(),
+            true => settings
+                .targets
+                .iter()
+                .map(|text| parse_target(text).map_err(|error| anyhow!("setting targets: {error}")))
+                .collect::<anyhow::Result<_>>()?,
+        };
+        let defaults = Options::default();
+        Ok(Self {
+            targets,
+            interval: args.interval.or(settings.interval).unwrap_or(INTERVAL),
+            throughput: !args.no_throughput && settings.throughput.unwrap_or(true),
+            options: Options {
+                resolver: args.resolver.or(settings.resolver).map(|resolver| resolver.0),
+                ca_file: args.ca_file.clone().or_else(|| settings.ca_file.clone()),
+                timeout: settings.timeout.unwrap_or(defaults.timeout),
+                ..defaults
+            },
+        })
+    }
+
+    fn config(
+        self,
+        identity: Identity,
+        server: SocketAddr,
+        token: String,
+    ) -> anyhow::Result<agent::Config> {
+        Ok(agent::Config {
+            targets: self.targets,
+            interval: self.interval,
+            throughput_every: self.throughput.then_some(THROUGHPUT_EVERY),
+            options: self.options,
+            identity,
+            ingest: Some(agent::Ingest {
+                url: Url::parse(&format!("http://{server}/v1/events"))?,
+                token: Some(token),
+                ca_file: None,
+            }),
+        })
+    }
+}
+
+fn tls(args: &Args, settings: &Settings) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+    let certificate = args.tls_cert.as_ref().or(settings.tls_cert.as_ref());
+    let key = args.tls_key.as_ref().or(settings.tls_key.as_ref());
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(accept::server_config(certificate, key)?)),
+        (None, None) => Ok(None),
+        _ => bail!("tls_cert and tls_key belong together, and one of them is missing"),
+    }
+}
+
+async fn listen(args: &Args, settings: &Settings, tls: bool) -> anyhow::Result<TcpListener> {
+    let addr = args.listen.or(settings.listen).unwrap_or(LISTEN);
+    let insecure = args.insecure_http || settings.insecure_http.unwrap_or(false);
+    accept::check_exposure(addr, tls, insecure)
+        .context("use --tls-cert and --tls-key, or --insecure-http")?;
+    TcpListener::bind(addr).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
+            "cannot listen on {addr}: something else does, perhaps another `qoe up`; stop it, or \
+             take a free port with --listen 127.0.0.1:0"
+        ),
+        _ => anyhow!("cannot listen on {addr}: {error}; choose another address with --listen"),
+    })
+}
+
+/// How this machine reaches a socket of its own: one that is bound to every address, by loopback.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+/// The token that the server makes for the local probe when it starts; `None` where it ends first.
+async fn local_token<T>(dir: &Path, server: &JoinHandle<T>) -> Option<String> {
+    let path = dir.join(LOCAL_INGEST_TOKEN);
+    loop {
+        match std::fs::read_to_string(&path) {
+            Ok(token) if !token.trim().is_empty() => return Some(token.trim().to_owned()),
+            _ if server.is_finished() => return None,
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// A server that ended without being told to.
+fn ended(result: Result<anyhow::Result<()>, JoinError>) -> Outcome {
+    result.context("the server panicked")??;
+    bail!("the server ended by itself")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_on_every_address_is_reached_by_loopback() {
+        let reach = |addr: &str| reachable(addr.parse().unwrap()).to_string();
+        assert_eq!(reach("0.0.0.0:80"), "127.0.0.1:80");
+        assert_eq!(reach("[::]:80"), "[::1]:80");
+        assert_eq!(reach("192.0.2.1:80"), "192.0.2.1:80");
+    }
 }

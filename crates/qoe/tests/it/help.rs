@@ -3,14 +3,18 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 12] = [
     "",
     "check",
+    "up",
+    "demo",
+    "report",
     "target",
     "simulate",
     "probe",
     "token",
     "token create",
+    "migrate",
     "completions",
 ];
 

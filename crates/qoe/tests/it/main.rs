@@ -1,8 +1,12 @@
-//! The `qoe` program as a person or a script meets it.
+//! The `qoe` program as a person or a script meets it: its help, its exit codes, its server
+//! through a whole life, and what a killed server owes to those it answered.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod check;
+mod crash;
 mod help;
+mod http;
 mod running;
 mod simulate;
+mod up;

@@ -1,0 +1,217 @@
+//! The live part: probes measure, the target is broken at each minute's start and mended
+//! three quarters of a minute later, and what the diagnoser says of it is printed as it comes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::probe::Measurement;
+use ::probe::agent::Observer;
+use jiff::tz::TimeZone;
+use model::diagnosis::Label;
+use model::units::MINUTE_MS;
+use testbed::score::{self, Observed, Score};
+use testbed::simulate::Truth;
+use tokio::time::Instant;
+
+use super::faults::{self, LiveFault};
+use super::watch::{self, Watch};
+use super::world::{CLIENTS, World};
+use crate::commands::check::view;
+use crate::commands::now_ms;
+use crate::commands::report::incident::Told;
+use crate::commands::report::view::clock;
+use crate::output::print;
+use crate::progress::Progress;
+use crate::render::sparkline::sparkline;
+use crate::render::{Ink, Style, units};
+
+/// How long each fault lasts: most of a window, so that the window shows it, and not all, so that
+/// the next one begins well.
+const LASTS: Duration = Duration::from_secs(45);
+/// How long the last fault's diagnosis may still take after it was mended.
+const LINGER: Duration = Duration::from_secs(60);
+/// How often the store is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What became of the live faults.
+pub(super) struct Named {
+    faults: Vec<(LiveFault, BTreeMap<String, Duration>)>,
+    score: Score,
+}
+
+/// What the probes measured, in order of time, for the curves.
+type Tape = Arc<Mutex<Vec<(i64, Measurement)>>>;
+
+/// Breaks the target in every way, one after another.
+pub(super) async fn show(
+    world: &World,
+    progress: &Progress,
+    style: Style,
+) -> anyhow::Result<Named> {
+    let tape = Tape::default();
+    let probes = world.probes(Some(&recorder(&tape)))?;
+    let began_ms = watch::minute_ms(now_ms());
+    let mut watch = Watch::new(&world.store, began_ms);
+    print("  As it is now, seen by one of the probes:\n\n")?;
+    print(&indented(&picture(world, style).await?))?;
+
+    let mut named = Vec::new();
+    let mut truths = Vec::new();
+    for fault in LiveFault::ALL {
+        let start_ms = watch::next_minute_ms(now_ms());
+        let wait = Duration::from_millis((start_ms - now_ms()).max(0).unsigned_abs());
+        progress.wait_until(Instant::now() + wait, "the next fault begins with the minute").await;
+        let (told, end_ms) = one(world, fault, &mut watch, &tape, progress, style).await?;
+        truths.push(truth(world, fault, start_ms, end_ms));
+        named.push((fault, told));
+    }
+    probes.stop().await?;
+    let told: Vec<_> = watch.all().await?.iter().map(Told::scored).collect();
+    let observed = Observed { from_ms: began_ms, to_ms: now_ms(), cells: CLIENTS.len() as u64 };
+    Ok(Named { faults: named, score: score::score(&truths, &told, &observed) })
+}
+
+/// One fault: broken, shown, named, mended. Returns who named it after how long, and when it
+/// was mended.
+async fn one(
+    world: &World,
+    fault: LiveFault,
+    watch: &mut Watch<'_>,
+    tape: &Tape,
+    progress: &Progress,
+    style: Style,
+) -> anyhow::Result<(BTreeMap<String, Duration>, i64)> {
+    let began = Instant::now();
+    let began_ms = now_ms();
+    fault.inject(world.target.faults())?;
+    let time = |ms| clock(ms, &TimeZone::system(), "%H:%M:%S");
+    print(&format!("{}  {}\n\n", time(began_ms), style.paint(Ink::Notice, fault.what())))?;
+    print(&indented(&picture(world, style).await?))?;
+
+    let mut told = BTreeMap::new();
+    let mut mended_ms = None;
+    loop {
+        for run in watch.news().await? {
+            let line = format!("{}  {}", time(now_ms()), line(&run, told.is_empty(), style));
+            progress.clear();
+            print(&line)?;
+            if run.label == fault.label() {
+                told.entry(run.client).or_insert_with(|| began.elapsed());
+            }
+        }
+        let everyone = told.len() == CLIENTS.len();
+        if mended_ms.is_none() && began.elapsed() >= LASTS {
+            faults::mend(world.target.faults())?;
+            mended_ms = Some(now_ms());
+        }
+        if let Some(mended_ms) = mended_ms
+            && (everyone || began.elapsed() >= LASTS + LINGER)
+        {
+            progress.clear();
+            print(&format!(
+                "{}  mended. {} since a minute before: {}\n\n",
+                time(mended_ms),
+                fault.measure(),
+                curve(tape, fault, began_ms, style)
+            ))?;
+            return Ok((told, mended_ms));
+        }
+        let left = LASTS.saturating_sub(began.elapsed());
+        let who = format!("named by {} of {} probes", told.len(), CLIENTS.len());
+        progress.update(&format!("{who}; mended in {}", units::span(left)));
+        tokio::time::sleep(LOOK.min(left.max(Duration::from_millis(1)))).await;
+    }
+}
+
+/// What the diagnoser said: in full for the first, in short for who says the same.
+fn line(run: &Told, first: bool, style: Style) -> String {
+    let label = style.paint(Ink::Bad, run.label);
+    match first {
+        true => format!("{}  {label}  {}\n", run.client, run.text),
+        false => format!("{}  {label}  too\n", run.client),
+    }
+}
+
+/// A waterfall of this moment.
+async fn picture(world: &World, style: Style) -> anyhow::Result<String> {
+    let measurement = world.prober()?.measure(&world.target_url).await;
+    Ok(view::one(&measurement, now_ms(), style))
+}
+
+fn indented(text: &str) -> String {
+    let mut out: String = text.lines().flat_map(|line| ["  ", line, "\n"]).collect();
+    out.push('\n');
+    out
+}
+
+fn recorder(tape: &Tape) -> Observer {
+    let tape = Arc::clone(tape);
+    Arc::new(move |m: &Measurement| {
+        tape.lock().unwrap_or_else(PoisonError::into_inner).push((m.started_ms, m.clone()));
+    })
+}
+
+/// The broken stage, a character every two seconds, from a minute before the fault.
+fn curve(tape: &Tape, fault: LiveFault, began_ms: i64, style: Style) -> String {
+    const STEP_MS: i64 = 2_000;
+    let from_ms = began_ms - MINUTE_MS;
+    let mut bins: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for (at, m) in tape.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        if let Some(value) = fault.value(m).filter(|_| *at >= from_ms) {
+            bins.entry((at - from_ms) / STEP_MS).or_default().push(value);
+        }
+    }
+    let last = bins.keys().next_back().copied().unwrap_or(0);
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let values: Vec<_> = (0..=last).map(|i| bins.remove(&i).map(median)).collect();
+    sparkline(&values, style).trim_end().to_owned()
+}
+
+fn truth(world: &World, fault: LiveFault, from_ms: i64, to_ms: i64) -> Truth {
+    let target = world.target_url.to_string();
+    Truth {
+        label: Some(fault.label()),
+        kind: fault.kind().to_owned(),
+        cells: CLIENTS.map(|client| (client.to_owned(), target.clone())).into(),
+        from_ms,
+        to_ms,
+        magnitude: fault.what().to_owned(),
+    }
+}
+
+impl Named {
+    /// Whether every fault was named by most of the probes.
+    pub(super) fn all(&self) -> bool {
+        self.faults.iter().all(|(_, told)| told.len() * 2 > CLIENTS.len())
+    }
+
+    /// Told against true.
+    pub(super) fn text(&self, style: Style) -> String {
+        let mut out = String::new();
+        for (fault, told) in &self.faults {
+            let label: Label = fault.label();
+            let line = match told.values().min() {
+                Some(first) => style.paint(
+                    Ink::Good,
+                    format!(
+                        "named {label:<16} by {} of {} probes, the first after {}",
+                        told.len(),
+                        CLIENTS.len(),
+                        units::span(*first)
+                    ),
+                ),
+                None => style.paint(Ink::Bad, format!("not named ({label})")),
+            };
+            out.push_str(&format!("  {:<40} {line}\n", fault.what()));
+        }
+        let Score { found, cells, right, runs, false_alarms, .. } = self.score;
+        format!(
+            "Live, told against true:\n{out}  {found} of {cells} told by the probe that was hit; \
+             {right} of {runs} diagnoses right, {false_alarms} of nothing.\n"
+        )
+    }
+}
