@@ -105,9 +105,21 @@ fn a_usual_that_varies_widely_takes_a_larger_change() {
         let before = (0..20).map(|i| tls(40.0 + 10.0 * f64::from(i % 5)));
         last_label(&cell(before.chain([tls(last)])))
     };
-    // median 60, spread 14.8: three are 44.5
-    assert_eq!(wide(104.0), None);
-    assert_eq!(wide(105.0), Some(Label::HandshakeBound));
+    // median 60, spread 14.8: five are 74.1
+    assert_eq!(wide(134.0), None);
+    assert_eq!(wide(135.0), Some(Label::HandshakeBound));
+}
+
+#[test]
+fn a_fifth_of_the_usual_rate_is_slow_however_widely_it_varies() {
+    let rate = |kbps| Samples::usual(6).set(Metric::Throughput, kbps);
+    let wide = |last| {
+        let before = (0..20).map(|i| rate(40_000.0 + 30_000.0 * f64::from(i % 5)));
+        last_label(&cell(before.chain([rate(last)])))
+    };
+    // median 100,000, spread 44,478: five are more than all of it
+    assert_eq!(wide(21_000.0), None);
+    assert_eq!(wide(20_000.0), Some(Label::ThroughputBound));
 }
 
 fn last_label(windows: &[CellWindow]) -> Option<Label> {
