@@ -74,6 +74,29 @@ fn a_lookup_that_is_little_of_the_excess_does_not_lead() {
 }
 
 #[test]
+fn a_lookup_leads_from_three_fifths_of_the_excess_on() {
+    let dns = |server| {
+        last(&after_usual(
+            6,
+            [Samples::usual(6).plus(Metric::Dns, 90.0).plus(Metric::Ttfb, server)],
+        ))
+        .label
+    };
+    assert_eq!([dns(60.0), dns(61.0)], [Label::DnsBound, Label::ServerBound]);
+    // 90 of 151 ms, and the rest is in no stage: nothing to name
+    let elsewhere = Samples::usual(6).plus(Metric::Dns, 90.0).plus(Metric::Total, 61.0);
+    assert_eq!(said(&after_usual(6, [elsewhere])), [None]);
+}
+
+#[test]
+fn what_is_open_stays_open_at_less_than_what_opened_it() {
+    let server = |ms| Samples::usual(6).plus(Metric::Ttfb, ms);
+    let open = Some(Label::ServerBound);
+    let windows = after_usual(6, [server(18.0), server(30.0), server(18.0), server(17.9)]);
+    assert_eq!(said(&windows), [None, open, open, None]);
+}
+
+#[test]
 fn small_or_relatively_small_excess_is_none() {
     let plus = |m, ms| said(&after_usual(6, [Samples::usual(6).plus(m, ms)]));
     for (metric, below, at) in [
