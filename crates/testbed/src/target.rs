@@ -53,6 +53,8 @@ pub struct TargetConfig {
     pub names: Vec<String>,
     /// What the DNS server answers: addresses by name, at most 1,000 a name.
     pub zone: BTreeMap<String, Vec<IpAddr>>,
+    /// Whether HTTP/2 is offered beside HTTP/1.1 on HTTPS.
+    pub http2: bool,
 }
 
 impl Default for TargetConfig {
@@ -69,6 +71,7 @@ impl Default for TargetConfig {
                 .map(|name| (name.clone(), vec![IpAddr::from(Ipv4Addr::LOCALHOST)]))
                 .collect(),
             names: names.into(),
+            http2: true,
         }
     }
 }
@@ -95,7 +98,7 @@ impl Target {
     pub async fn start(config: TargetConfig) -> io::Result<Self> {
         let zone = Arc::new(Zone::new(&config.zone)?);
         let authority = Authority::new(certificate_names(&config), SystemTime::now())?;
-        let tls = Arc::new(Tls::new(&authority)?);
+        let tls = Arc::new(Tls::new(&authority, config.http2)?);
 
         // Everything is bound before anything is served: a start that fails leaves nothing behind.
         let http = config.http.map(|addr| listen("HTTP", addr)).transpose()?;

@@ -26,11 +26,11 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Makes a certificate of each kind.
-    pub(super) fn new(authority: &Authority) -> io::Result<Self> {
+    /// Makes a certificate of each kind; offers HTTP/2 where asked to.
+    pub(super) fn new(authority: &Authority, http2: bool) -> io::Result<Self> {
         let config = |certificate| {
             let identity = authority.identity(certificate).map_err(io::Error::other)?;
-            config(identity).map_err(io::Error::other).map(Arc::new)
+            config(identity, http2).map_err(io::Error::other).map(Arc::new)
         };
         Ok(Self {
             good: config(Certificate::Good)?,
@@ -62,12 +62,13 @@ impl Tls {
     }
 }
 
-fn config(identity: Identity) -> Result<ServerConfig, rustls::Error> {
+fn config(identity: Identity, http2: bool) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(identity.chain, identity.key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     // Every handshake is a full one: a resumed session would not look at the certificate again, and
     // would hide the fault.
     config.session_storage = Arc::new(NoServerSessionStorage {});

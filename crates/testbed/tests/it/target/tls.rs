@@ -52,6 +52,14 @@ async fn alpn_is_agreed() {
 }
 
 #[tokio::test]
+async fn http2_can_be_left_out() {
+    let config = TargetConfig { http2: false, ..TargetConfig::default() };
+    let target = Target::start(config).await.unwrap();
+    let stream = tls(&target, "localhost", &["h2", "http/1.1"]).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+}
+
+#[tokio::test]
 async fn both_versions_of_tls_are_spoken_and_never_resumed() {
     let target = start().await;
     for (version, expected) in [
