@@ -3,18 +3,21 @@
 //! Each part measures ours and the peer's in turn, in one run, several times, and prints medians.
 //! A peer that is not installed, or a right that is missing, is said; the other parts go on.
 
+mod bare;
+mod ingest;
 mod table;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use table::Ratio;
 
 /// Prints how qoe compares with bare SQLite, a bare handler, blackbox_exporter, curl and the packets
 #[derive(Debug, Parser)]
-#[command(name = "qoe-bench", version)]
+#[command(name = "qoe-bench", version, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     /// Which parts to run [default: all]
     #[arg(value_enum)]
@@ -25,16 +28,44 @@ struct Cli {
     /// How long each ingest measurement runs
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     seconds: u64,
+    #[command(subcommand)]
+    child: Option<Child>,
+}
+
+/// What this program starts itself as.
+#[derive(Debug, Subcommand)]
+enum Child {
+    #[command(hide = true)]
+    Inside {
+        #[command(subcommand)]
+        process: ingest::Inside,
+    },
 }
 
 /// What can be measured, in the order it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {}
+enum Part {
+    /// Events a second in batches of 100, against a bare SQLite transaction
+    Batches,
+    /// Requests a second of one event each, against a bare handler
+    Singles,
+    /// Memory over five million events, against itself earlier
+    Memory,
+}
 
-const ALL: &[Part] = &[];
+const ALL: &[Part] = &[Part::Batches, Part::Singles, Part::Memory];
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(Child::Inside { process }) = cli.child {
+        return match process.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("qoe-bench inside: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let parts = if cli.parts.is_empty() { ALL } else { &cli.parts };
     let mut failed = false;
     for part in parts {
@@ -50,5 +81,10 @@ fn main() -> ExitCode {
 }
 
 fn run(part: Part, cli: &Cli) -> anyhow::Result<Vec<Ratio>> {
-    match part {}
+    let times = ingest::Times { rounds: cli.rounds, each: Duration::from_secs(cli.seconds) };
+    match part {
+        Part::Batches => ingest::batches(times),
+        Part::Singles => ingest::singles(times),
+        Part::Memory => ingest::memory(),
+    }
 }

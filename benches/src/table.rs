@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// One comparison: ours against a peer's in the same run, taken in turn.
 #[derive(Clone, Debug)]
-pub struct Ratio {
+pub(crate) struct Ratio {
     /// What is compared, with its unit.
     pub what: String,
     /// Our figures, one a round.
@@ -19,7 +19,7 @@ pub struct Ratio {
 
 /// On which side of a bound a ratio should be.
 #[derive(Clone, Copy, Debug)]
-pub enum Goal {
+pub(crate) enum Goal {
     /// More is better.
     AtLeast(f64),
     /// Less is better.
@@ -28,7 +28,7 @@ pub enum Goal {
 
 impl Ratio {
     /// Median of the rounds' ratios; absent without a round.
-    pub fn median(&self) -> Option<f64> {
+    pub(crate) fn median(&self) -> Option<f64> {
         median(self.ours.iter().zip(&self.peers).map(|(ours, peer)| ours / peer).collect())
     }
 
@@ -42,7 +42,7 @@ impl Ratio {
 }
 
 /// Draws the ratios as a table; each figure is a median, with its least and greatest below it.
-pub fn table(ratios: &[Ratio]) -> String {
+pub(crate) fn table(ratios: &[Ratio]) -> String {
     let mut out = String::new();
     for ratio in ratios {
         let (mark, goal) = match (ratio.met(), ratio.goal) {
@@ -60,7 +60,7 @@ pub fn table(ratios: &[Ratio]) -> String {
 }
 
 /// `median (least-greatest; rounds)`.
-pub fn spread(figures: &[f64]) -> String {
+pub(crate) fn spread(figures: &[f64]) -> String {
     let Some(middle) = median(figures.to_vec()) else { return "–".to_owned() };
     let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -68,7 +68,7 @@ pub fn spread(figures: &[f64]) -> String {
 }
 
 /// The middle figure, the mean of the middle two; absent without one.
-pub fn median(mut figures: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let n = figures.len();
     let upper = *figures.get(n / 2)?;

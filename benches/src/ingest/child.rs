@@ -1,0 +1,108 @@
+//! Starting, watching and stopping the processes that are driven.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use nix::unistd::Pid;
+use server::ingest::auth::ANY_CLIENT;
+use server::store::{Scope, Store};
+use tempfile::TempDir;
+
+use crate::bare;
+
+/// This program again, as one of [`super::Inside`].
+pub(super) struct Child {
+    process: std::process::Child,
+    addr: SocketAddr,
+}
+
+impl Child {
+    /// Starts one and waits until it listens.
+    pub(super) fn start<'a>(args: impl IntoIterator<Item = &'a OsStr>) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("failed to find this program")?;
+        let mut process = Command::new(program)
+            .arg("inside")
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("failed to start this program again")?;
+        let mut said = String::new();
+        if let Some(stdout) = process.stdout.take() {
+            BufReader::new(stdout).read_line(&mut said).context("failed to read an address")?;
+        }
+        let Ok(addr) = said.trim().parse() else {
+            _ = process.kill();
+            _ = process.wait();
+            bail!("what was started said {said:?} instead of its address");
+        };
+        Ok(Self { process, addr })
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Processor time of all its threads so far.
+    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+        let clock = nix::time::clock_getcpuclockid(Pid::from_raw(self.process.id().cast_signed()))
+            .and_then(nix::time::clock_gettime);
+        Ok(clock.context("failed to read processor time")?.into())
+    }
+
+    /// Memory it has in use now.
+    pub(super) fn resident_mib(&self) -> anyhow::Result<f64> {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status =
+            std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+        let kib: Option<f64> = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+            .and_then(|kib| kib.parse().ok());
+        Ok(kib.with_context(|| format!("{path} has no VmRSS"))? / 1024.0)
+    }
+
+    /// Has it end in good order.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        drop(self.process.stdin.take());
+        let ended = self.process.wait().context("failed to wait for what was started")?;
+        ensure!(ended.success(), "what was started ended with {ended}");
+        Ok(())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Nothing where it has ended.
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+/// The server on a database of its own.
+pub(super) struct Server {
+    pub(super) child: Child,
+    /// May send for any client: that of a gateway, which no rate of a single client bounds.
+    pub(super) token: String,
+    dir: TempDir,
+}
+
+impl Server {
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir().context("failed to make a directory")?;
+        let data = dir.path().join("data");
+        let token = Store::open(&data)?.tokens().create(ANY_CLIENT, Scope::Ingest, None)?;
+        let child = Child::start(["server".as_ref(), "--dir".as_ref(), data.as_os_str()])?;
+        Ok(Self { child, token, dir })
+    }
+
+    /// Has it end, and sees to it that what was answered was counted.
+    pub(super) fn stop_and_count(self, events: u64) -> anyhow::Result<()> {
+        self.child.stop()?;
+        bare::check_count(&self.dir.path().join("data"), events)
+    }
+}
