@@ -1,3 +1,5 @@
+//! A sketch against the sorted samples, in every order and tree of merges.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 

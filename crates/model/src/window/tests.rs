@@ -1,3 +1,5 @@
+//! Windows by hand, in any order of folding and merging, and their bytes.
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

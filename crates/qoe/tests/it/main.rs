@@ -9,4 +9,5 @@ mod help;
 mod http;
 mod running;
 mod simulate;
+mod tidy;
 mod up;

@@ -192,6 +192,8 @@ impl Named {
     /// Told against true.
     pub(super) fn text(&self, style: Style) -> String {
         let mut out = String::new();
+        let width = LiveFault::ALL.iter().map(|fault| fault.what().chars().count()).max();
+        let width = width.unwrap_or_default();
         for (fault, told) in &self.faults {
             let label: Label = fault.label();
             let line = match told.values().min() {
@@ -206,7 +208,7 @@ impl Named {
                 ),
                 None => style.paint(Ink::Bad, format!("not named ({label})")),
             };
-            out.push_str(&format!("  {:<40} {line}\n", fault.what()));
+            out.push_str(&format!("  {:<width$}  {line}\n", fault.what()));
         }
         let Score { found, cells, right, runs, false_alarms, .. } = self.score;
         format!(

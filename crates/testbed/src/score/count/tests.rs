@@ -1,3 +1,5 @@
+//! Scores of small cases that can be counted by hand.
+
 use model::ErrorStage;
 use model::diagnosis::Label;
 use model::units::MINUTE_MS;
