@@ -3,8 +3,13 @@
 //! Each part measures ours and the peer's in turn, in one run, several times, and prints medians.
 //! A peer that is not installed, or a right that is missing, is said; the other parts go on.
 
+mod accuracy;
 mod bare;
+mod blackbox;
 mod ingest;
+mod netns;
+mod packets;
+mod probing;
 mod table;
 
 use std::process::ExitCode;
@@ -40,6 +45,17 @@ enum Child {
         #[command(subcommand)]
         process: ingest::Inside,
     },
+    #[command(flatten)]
+    Probing(probing::Child),
+}
+
+impl Child {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Inside { process } => process.run(),
+            Self::Probing(process) => process.run(),
+        }
+    }
 }
 
 /// What can be measured, in the order it is.
@@ -51,14 +67,21 @@ enum Part {
     Singles,
     /// Memory over five million events, against itself earlier
     Memory,
+    /// CPU of one measurement against blackbox_exporter's
+    Probe,
+    /// CPU and time of one whole qoe check against curl's
+    Check,
+    /// Timings, ours and blackbox_exporter's, against the packets
+    Accuracy,
 }
 
-const ALL: &[Part] = &[Part::Batches, Part::Singles, Part::Memory];
+const ALL: &[Part] =
+    &[Part::Batches, Part::Singles, Part::Memory, Part::Probe, Part::Check, Part::Accuracy];
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Some(Child::Inside { process }) = cli.child {
-        return match process.run() {
+    let mut cli = Cli::parse();
+    if let Some(child) = cli.child.take() {
+        return match child.run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("qoe-bench inside: {error:#}");
@@ -86,5 +109,8 @@ fn run(part: Part, cli: &Cli) -> anyhow::Result<Vec<Ratio>> {
         Part::Batches => ingest::batches(times),
         Part::Singles => ingest::singles(times),
         Part::Memory => ingest::memory(),
+        Part::Probe => probing::probe(cli.rounds),
+        Part::Check => probing::check(cli.rounds),
+        Part::Accuracy => accuracy::accuracy(cli.rounds),
     }
 }
