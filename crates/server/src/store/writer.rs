@@ -57,9 +57,10 @@ impl Writer {
     /// Writes nothing that matters, durably, to learn whether the store can write.
     pub fn probe(&mut self) -> Result<(), StoreError> {
         transaction(&mut self.conn, "write to the database", |tx| {
+            // Where the tables went away, what can be written is no use.
+            schema::require_latest(tx)?;
             // The same number again: a page is written, nothing changes.
-            let version = tx.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-            version
+            tx.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
                 .and_then(|version| tx.pragma_update(None, "user_version", version))
                 .map_err(StoreError::sqlite("write to the database"))
         })

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use server::store::{DATABASE, Reader, Retention, Scope, Store};
+use server::store::{DATABASE, Reader, Retention, Scope, Store, schema};
 
 use crate::world::{T0, World, event};
 
@@ -121,4 +121,15 @@ fn a_clock_that_leaps_ahead_removes_nothing() {
     let mut writer = world.store.writer().unwrap();
     writer.apply(&[vec![event("c", 1, T0)]], T0).unwrap();
     assert_eq!(prune(&world, &Retention::default(), T0 + 1_000 * DAY_MS), (0, 0));
+}
+
+#[test]
+fn a_store_that_can_write_but_not_count_is_not_taken_for_well() {
+    let world = World::new();
+    let mut writer = world.store.writer().unwrap();
+    writer.probe().unwrap();
+    schema::down(&world.dir(), 0).unwrap();
+    writer.probe().unwrap_err();
+    schema::up(&world.dir()).unwrap();
+    writer.probe().unwrap();
 }
