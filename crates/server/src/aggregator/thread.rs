@@ -23,7 +23,8 @@ pub(super) enum Command {
 pub(super) struct Job {
     pub(super) events: Vec<Event>,
     pub(super) answer: oneshot::Sender<Result<Applied, Unavailable>>,
-    /// Its place in the queue, given back when it was answered.
+    /// Its place in the queue, given back just before it is answered: who was answered finds room
+    /// for the next one.
     pub(super) room: OwnedSemaphorePermit,
 }
 
@@ -155,13 +156,15 @@ impl Thread {
         match self.told(applied) {
             Ok(duplicates) => {
                 crate::crash::point("before-answer");
-                for ((answer, _room), duplicates) in waiting.into_iter().zip(duplicates) {
+                for ((answer, room), duplicates) in waiting.into_iter().zip(duplicates) {
+                    drop(room);
                     // Who went away will send again, and be told of duplicates.
                     let _ = answer.send(Ok(Applied { duplicates }));
                 }
             }
             Err(unavailable) => {
-                for (answer, _room) in waiting {
+                for (answer, room) in waiting {
+                    drop(room);
                     let _ = answer.send(Err(unavailable.clone()));
                 }
             }
