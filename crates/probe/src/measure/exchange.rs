@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{self, Instant as Deadline};
 
 use super::dns::{self, Answer};
-use super::resolve::GRACE;
+use super::resolve::{GRACE, Tally};
 
 /// Larger than any answer without EDNS may be; what a server sends beyond is cut off and then
 /// cannot be read.
@@ -80,8 +80,9 @@ impl Exchange {
     ///
     /// # Errors
     /// The server's machine says that nobody listens, or there is no way to it.
-    pub(super) async fn run(&mut self, until: Deadline) -> io::Result<Heard> {
+    pub(super) async fn run(&mut self, until: Deadline, tally: &mut Tally) -> io::Result<Heard> {
         let sent = Instant::now();
+        tally.asked.get_or_insert(sent);
         for question in self.questions.iter().filter(|q| q.answer.is_none()) {
             self.socket.send(&question.bytes).await?;
         }

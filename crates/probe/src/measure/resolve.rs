@@ -130,6 +130,14 @@ impl Plan {
     }
 }
 
+/// What is counted over all names, servers and tries.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// When the first query was handed to the kernel: opening a socket is the probe's own work.
+    pub(super) asked: Option<Instant>,
+    retries: u32,
+}
+
 /// How one name fared.
 enum Outcome {
     Found {
@@ -144,15 +152,21 @@ enum Outcome {
 
 impl Questions {
     async fn ask(self, deadline: Deadline) -> Lookup {
-        let start = Instant::now();
+        let mut tally = Tally::default();
+        let mut lookup = self.ask_for_all(deadline, &mut tally).await;
+        lookup.retries = tally.retries;
+        lookup
+    }
+
+    async fn ask_for_all(&self, deadline: Deadline, tally: &mut Tally) -> Lookup {
         let mut lookup = Lookup::default();
         // The name as it was given: a search list only makes names longer.
         let given = self.names.iter().min_by_key(|name| name.num_labels());
         for name in &self.names {
-            match self.ask_for(name, deadline, &mut lookup.retries).await {
+            match self.ask_for(name, deadline, tally).await {
                 Outcome::Found { addresses, arrived, server } => {
                     lookup.addresses = addresses;
-                    lookup.time = Some(arrived.saturating_duration_since(start));
+                    lookup.time = tally.asked.map(|asked| arrived.saturating_duration_since(asked));
                     lookup.server = Some(server);
                     lookup.failure = None;
                     return lookup;
@@ -174,7 +188,7 @@ impl Questions {
     }
 
     /// Asks every server in turn, then those that were silent again.
-    async fn ask_for(&self, name: &Name, deadline: Deadline, retries: &mut u32) -> Outcome {
+    async fn ask_for(&self, name: &Name, deadline: Deadline, tally: &mut Tally) -> Outcome {
         let mut servers: Vec<(SocketAddr, Option<Exchange>)> =
             self.servers.iter().map(|s| (*s, None)).collect();
         let mut failed = None;
@@ -188,9 +202,9 @@ impl Questions {
                 let (server, exchange) = &mut servers[i];
                 let server = *server;
                 if silent.is_some() && until > Deadline::now() {
-                    *retries += 1;
+                    tally.retries += 1;
                 }
-                match try_server(server, exchange, name, until).await {
+                match try_server(server, exchange, name, until, tally).await {
                     Tried::Answered(outcome) => return outcome,
                     Tried::Silent => {
                         silent = Some(server);
@@ -241,6 +255,7 @@ async fn try_server(
     exchange: &mut Option<Exchange>,
     name: &Name,
     until: Deadline,
+    tally: &mut Tally,
 ) -> Tried {
     let unreachable = |e: std::io::Error| {
         let detail = format!("cannot reach {server}: {e}");
@@ -253,7 +268,7 @@ async fn try_server(
             Err(e) => return unreachable(e),
         },
     };
-    match exchange.run(until).await {
+    match exchange.run(until, tally).await {
         Ok(heard) => judge(heard, name, server),
         Err(e) => unreachable(e),
     }
