@@ -31,9 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Compares both with the packets, a ratio of their differences for each stage.
 pub(crate) fn accuracy(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
-    let no_capture = || {
-        netns::on_path("tcpdump").is_none().then(|| "needs tcpdump (Debian: tcpdump)".to_owned())
-    };
     if let Some(why) = Blackbox::missing().or_else(no_capture).or_else(netns::missing) {
         println!("accuracy: skipped, {why}");
         return Ok(Vec::new());
@@ -71,6 +68,15 @@ pub(crate) fn accuracy(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
             goal: Goal::AtMost(1.0),
         })
         .collect())
+}
+
+/// Why there can be no capture; `None`: there can.
+fn no_capture() -> Option<String> {
+    if netns::on_path("tcpdump").is_none() {
+        return Some("needs tcpdump (Debian: tcpdump)".to_owned());
+    }
+    // tcpdump changes its user, which a user's own namespace does not let it.
+    (!netns::inside() && !netns::is_root()).then(|| "needs root, for tcpdump".to_owned())
 }
 
 /// What was found of one client, a figure a round and stage.
@@ -145,7 +151,7 @@ impl Capture {
         let mut command = Command::new("tcpdump");
         command
             .args(["-i", "lo", "--time-stamp-precision=nano", "--packet-buffered"])
-            // Stays the user that owns this network, which may know no other.
+            // Its own user may not write where we do.
             .args(["-Z", "root", "-w"])
             .arg(file)
             .stderr(Stdio::piped());

@@ -79,8 +79,8 @@ fn unshare() -> Command {
     unshare
 }
 
-/// This process's files belong to whoever runs it.
-fn is_root() -> bool {
+/// Whether this is root; a process's own directory belongs to whoever runs it.
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata(Path::new("/proc/self")).is_ok_and(|meta| meta.uid() == 0)
 }
