@@ -199,6 +199,10 @@ impl Platform {
         Self::of(Parts { auth_now: clock::now_ms, ..Parts::default() })
     }
 
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// A token of one client.
     pub(crate) fn token_of(&self, client_id: &str, scope: Scope) -> String {
         self.world.store.tokens().create(client_id, scope, None).unwrap()

@@ -69,7 +69,8 @@ async fn a_token_made_elsewhere_works_at_once_and_not_after_it_was_revoked() {
     assert_eq!(expires - record.created_ms, 60_000);
     assert!(record.is_good(expires - 1) && !record.is_good(expires));
     assert!(elsewhere.revoke(&id).unwrap());
-    assert!(tokens.lookup(&id).await.unwrap().unwrap().revoked);
+    let record = tokens.lookup(&id).await.unwrap().unwrap();
+    assert!(record.revoked && !record.is_good(record.created_ms));
     assert!(!elsewhere.revoke("nobody's").unwrap());
     assert_eq!(tokens.lookup("nobody's").await.unwrap(), None);
     assert_eq!(elsewhere.list().unwrap().len(), 1);

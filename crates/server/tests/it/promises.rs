@@ -1,0 +1,258 @@
+//! What the platform promises of accepted events, from the wire to the read API: the same events
+//! give the same windows, percentiles are exact while they are few, and late is not lost.
+
+use std::io::Write;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use server::diagnoser;
+
+use crate::platform::{NOW, Platform, Sent, wire};
+use crate::world::T0;
+
+const MINUTE: i64 = 60_000;
+
+/// Events of two clients over two minutes: enough that each window's sketches leave the exact
+/// form, with failures at every stage and both versions among them.
+fn crowd() -> Vec<Value> {
+    let stages = ["dns", "tcp", "tls", "http", "throughput", "throughput_timeout", "parse"];
+    (0..400)
+        .map(|n| {
+            let mut event = wire(["a", "b"][n % 2], n as u128 / 2);
+            let spread = ((n * n) % 997) as f64;
+            event["ts_ms"] = json!(NOW - 1_000 - (n as i64 / 2 % 2) * MINUTE);
+            event["schema_version"] = json!(["1.0", "1.1"][n / 4 % 2]);
+            event["timings"] = json!({
+                "dns_ms": 1.5 + spread, "tcp_ms": 20.0 + spread / 7.0,
+                "tls_ms": 30.0 + spread / 3.0, "http_ttfb_ms": 40.0 + spread * 11.0,
+            });
+            if n % 3 == 0 {
+                event["throughput_kbps"] = json!(50_000.0 + spread);
+            }
+            if n % 11 == 0 {
+                event["error_stage"] = json!(stages[n / 11 % stages.len()]);
+            }
+            event
+        })
+        .collect()
+}
+
+/// A way for a batch to travel.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Array,
+    Lines,
+    Gzip,
+    Zstd,
+}
+
+fn sent(token: &str, events: &[&Value], form: Form) -> Sent {
+    let array = json!(events).to_string().into_bytes();
+    match form {
+        Form::Array => Sent::new(token, array),
+        Form::Lines => {
+            let lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+            Sent::new(token, lines.join("\n")).ndjson()
+        }
+        Form::Gzip => {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packer.write_all(&array).unwrap();
+            Sent::new(token, packer.finish().unwrap()).with("content-encoding", "gzip")
+        }
+        Form::Zstd => {
+            let packed = zstd::encode_all(&*array, 3).unwrap();
+            Sent::new(token, packed).with("content-encoding", "zstd")
+        }
+    }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_events_leave_the_same_bytes(
+        order in Just((0..400).collect::<Vec<usize>>()).prop_shuffle(),
+        sizes in prop::collection::vec((1_usize..150, 0_usize..20), 12),
+        forms in prop::collection::vec(
+            prop::sample::select(vec![Form::Array, Form::Lines, Form::Gzip, Form::Zstd]), 12),
+    ) {
+        let crowd = crowd();
+        run(async {
+            let [whole, parts] = [Platform::new(), Platform::new()];
+            let all: Vec<_> = crowd.iter().collect();
+            let answer = whole.send(sent(&whole.token, &all, Form::Array)).await;
+            assert_eq!((answer.status, &answer.body["duplicates"]), (202, &0.into()));
+
+            // In parts of any size and form, each reaching back into what was sent before.
+            let mut at = 0;
+            let mut duplicates = 0;
+            for ((size, again), form) in sizes.into_iter().zip(forms).cycle() {
+                let from = at - at.min(again);
+                let to = order.len().min(at + size);
+                let events: Vec<_> = order[from..to].iter().map(|&n| &crowd[n]).collect();
+                let answer = parts.send(sent(&parts.token, &events, form)).await;
+                assert_eq!((answer.status, answer.rejected()), (202, vec![]));
+                assert_eq!(answer.body["duplicates"], at - from);
+                duplicates += at - from;
+                at = to;
+                if at == order.len() && duplicates > 0 {
+                    break;
+                }
+            }
+            assert_eq!(whole.world.contents(), parts.world.contents());
+            assert_eq!(whole.counted("a").await + whole.counted("b").await, 400);
+            assert!(whole.world.contents().iter().all(|(row, _)| row.counts.total == 100));
+        });
+    }
+}
+
+/// Samples that are spread over some magnitudes, in no order.
+fn samples(n: u64) -> Vec<u64> {
+    (0..n).map(|i| 1_000 + (i * 7_919 % 10_007) * (i * 104_729 % 1_009)).collect()
+}
+
+fn nearest_rank(samples: &[u64], percent: usize) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable();
+    sorted[(sorted.len() * percent).div_ceil(100) - 1] as f64 / 1e3
+}
+
+fn assert_percentiles(row: &Value, samples: &[u64], exact: bool) {
+    let metrics = ["dns", "tcp", "tls", "ttfb", "total", "throughput"];
+    for (at, metric) in metrics.into_iter().enumerate() {
+        let unit = if metric == "throughput" { "kbps" } else { "ms" };
+        // As `percentile_event` spreads them.
+        let own: Vec<_> = samples.iter().map(|us| us * (at as u64 + 1)).collect();
+        for percent in [50, 95, 99] {
+            let told = row[format!("{metric}_p{percent}_{unit}")].as_f64().unwrap();
+            let wanted = nearest_rank(&own, percent);
+            let error = (told - wanted).abs() / wanted;
+            let most = if exact { 0.0 } else { 0.01 };
+            assert!(error <= most, "{metric} p{percent} of {}: {told}, {wanted}", own.len());
+        }
+    }
+}
+
+fn percentile_event(client: &str, n: usize, us: u64, ts_ms: i64) -> Value {
+    let mut event = wire(client, n as u128);
+    let times = |factor: u64| (us * factor) as f64 / 1e3;
+    event["schema_version"] = json!("1.1");
+    event["ts_ms"] = json!(ts_ms);
+    event["timings"] = json!({
+        "dns_ms": times(1), "tcp_ms": times(2), "tls_ms": times(3), "http_ttfb_ms": times(4),
+        "total_ms": times(5),
+    });
+    event["throughput_kbps"] = json!(times(6));
+    event
+}
+
+#[tokio::test]
+async fn percentiles_are_exact_while_few_and_within_a_percent_of_many() {
+    let platform = Platform::new();
+    for n in [1, 2, 3, 20, 63, 64, 65, 200, 3_000] {
+        let client = format!("client-{n}");
+        let samples = samples(n);
+        let events = samples.iter().enumerate();
+        let events: Vec<_> =
+            events.map(|(at, &us)| percentile_event(&client, at, us, NOW - 1_000)).collect();
+        for batch in events.chunks(1_000) {
+            assert_eq!(platform.post(json!(batch).to_string()).await.status, 202);
+        }
+        let [window] = &platform.windows(&client).await[..] else { panic!() };
+        assert_percentiles(window, &samples, n <= 64);
+    }
+}
+
+#[tokio::test]
+async fn percentiles_of_merged_windows_are_those_of_all_their_events() {
+    // Minutes of unequal size and speed, so that no mean of percentiles comes near.
+    for (sizes, exact) in [([40, 3, 20], true), ([900, 5, 70], false)] {
+        let platform = Platform::new();
+        let mut all = Vec::new();
+        for (minute, size) in (0_i64..).zip(sizes) {
+            let samples = samples(size).into_iter().map(|us| us * (1 + 40 * minute.unsigned_abs()));
+            let batch: Vec<_> = samples
+                .enumerate()
+                .map(|(at, us)| {
+                    all.push(us);
+                    percentile_event("c", 10_000 * (minute as usize) + at, us, T0 - minute * MINUTE)
+                })
+                .collect();
+            assert_eq!(platform.post(json!(batch).to_string()).await.status, 202);
+        }
+        let answer = platform.get("/api/v1/summary").await;
+        let [row] = &answer.body["summary"].as_array().unwrap()[..] else { panic!("{answer:?}") };
+        assert_eq!((&row["windows"], &row["count_total"]), (&3.into(), &all.len().into()));
+        assert_percentiles(row, &all, exact);
+    }
+}
+
+#[tokio::test]
+async fn a_late_event_reopens_its_window_and_has_it_judged_again() {
+    let platform = Platform::new();
+    let judge = async || {
+        let Platform { world, running, .. } = &platform;
+        while diagnoser::step(&world.store, &running.aggregator, NOW).await.unwrap() > 0 {}
+    };
+    let begin = T0 - 120 * MINUTE;
+    let events = |minutes: std::ops::Range<i64>, each: i64, dns_ms: f64, ids: i64| {
+        let events = minutes.flat_map(move |minute| {
+            (0..each).map(move |n| {
+                let mut event = wire("c", (ids + minute * 1_000 + n).unsigned_abs().into());
+                event["ts_ms"] = json!(begin + minute * MINUTE + n * 100);
+                event["timings"]["dns_ms"] = json!(dns_ms + (n % 20) as f64 / 10.0);
+                event
+            })
+        });
+        Value::Array(events.collect()).to_string()
+    };
+    let windows = async || platform.windows("c").await;
+    let diagnoses = async || {
+        let query = format!("from={begin}&to={NOW}");
+        platform.get(&format!("/api/v1/diagnoses?{query}")).await.body["diagnoses"].clone()
+    };
+
+    assert_eq!(platform.post(events(0..30, 6, 10.0, 0)).await.status, 202);
+    judge().await;
+    assert_eq!(diagnoses().await, json!([]));
+    for window in windows().await {
+        assert_eq!((&window["provisional"], &window["revision"]), (&false.into(), &1.into()));
+    }
+
+    // More than an hour late: most of what those minutes held.
+    assert_eq!(platform.post(events(25..30, 20, 210.0, 100_000)).await.status, 202);
+    judge().await;
+    // The first of all have no past to be judged by.
+    for (at, window) in windows().await.into_iter().enumerate().skip(10) {
+        let (revision, count, label) = match at {
+            25.. => (2, 26, json!("dns-bound")),
+            _ => (1, 6, Value::Null),
+        };
+        let told = (&window["revision"], &window["count_total"], &window["diagnosis_label"]);
+        assert_eq!(told, (&revision.into(), &count.into(), &label), "{at}");
+        assert_eq!(window["provisional"], false);
+    }
+    let told = diagnoses().await;
+    let [run] = &told.as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((&run["label"], &run["windows"]), (&"dns-bound".into(), &5.into()));
+    assert_eq!(run["since_ts"], begin + 25 * MINUTE);
+
+    // The same again is no news: no revision, nothing to judge.
+    let answer = platform.post(events(25..30, 20, 210.0, 100_000)).await;
+    assert_eq!(answer.body["duplicates"], 100);
+    assert_eq!(windows().await.iter().filter(|window| window["revision"] == 2).count(), 5);
+    assert_eq!(platform.world.reader().tasks(10).unwrap(), []);
+
+    // And later still it turns out that nearly all was well.
+    assert_eq!(platform.post(events(25..30, 500, 10.0, 500_000)).await.status, 202);
+    judge().await;
+    for window in &windows().await[25..] {
+        let told = (&window["revision"], &window["count_total"], &window["diagnosis_label"]);
+        assert_eq!(told, (&3.into(), &526.into(), &Value::Null));
+    }
+    assert_eq!(diagnoses().await, json!([]));
+}
