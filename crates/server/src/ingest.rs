@@ -174,7 +174,14 @@ impl Ingest {
             let unpacked = decompress::decompress(encoding, &body.bytes, limit)?;
             ingest.decode(&unpacked, media)
         });
-        work.await.map_err(|_| Problem::shutting_down())?
+        match work.await {
+            Ok(decoded) => decoded,
+            Err(ended) => match ended.try_into_panic() {
+                // As where a small body is read: no answer, rather than one that isn't true.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Problem::shutting_down()),
+            },
+        }
     }
 }
 
