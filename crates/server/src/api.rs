@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::aggregator::Aggregator;
 use crate::ingest::auth::{self, Auth};
 use crate::ingest::problem::{self, Problem};
-use crate::store::{DiagnosisQuery, Reader, Span, Store, StoreError, WindowQuery};
+use crate::store::{DiagnosisQuery, Reader, Span, Store, StoreError, SummaryQuery, WindowQuery};
 
 mod query;
 
@@ -78,9 +78,17 @@ async fn summary(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer 
     let now_ms = (deps.now)();
     let mut query = Query::parse(query.as_deref())?;
     let span = query.span(now_ms, LONGEST_SUMMARY_MS)?;
-    query.finish(&["from", "to"])?;
-    let rows = read(&deps, move |reader| reader.summary(span, now_ms)).await?;
-    answer(&json!({ "from_ms": span.from_ms, "to_ms": span.to_ms, "summary": rows }))
+    let wanted = SummaryQuery {
+        client_id: query.text("client_id")?,
+        target: query.text("target")?,
+        span,
+        limit: query.limit(DEFAULT_ROWS, MOST_ROWS)?,
+    };
+    query.finish(&["client_id", "target", "from", "to", "limit"])?;
+    let (rows, truncated) = read(&deps, move |reader| reader.summary_of(&wanted, now_ms)).await?;
+    answer(&json!({
+        "from_ms": span.from_ms, "to_ms": span.to_ms, "summary": rows, "truncated": truncated,
+    }))
 }
 
 async fn diagnoses(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {

@@ -24,7 +24,7 @@ pub use connection::DATABASE;
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
 pub use reader::{Cell, Reader};
 pub use retention::{Pruned, Retention};
-pub use summary::{MeanStages, SummaryRow};
+pub use summary::{MeanStages, SummaryQuery, SummaryRow};
 pub use tokens::{Scope, TokenRecord, Tokens};
 pub use windows::{MetricPercentiles, Percentiles, Span, WindowQuery, WindowRow};
 pub use writer::Writer;

@@ -13,6 +13,19 @@ use super::{Reader, StoreError};
 /// Windows that one summary merges at most: some seconds of work.
 const MERGED: usize = 1_000_000;
 
+/// Which cells to sum up.
+#[derive(Clone, Debug)]
+pub struct SummaryQuery {
+    /// Of this client alone.
+    pub client_id: Option<String>,
+    /// Of this target alone.
+    pub target: Option<String>,
+    /// Over the windows that start here.
+    pub span: Span,
+    /// At most this many.
+    pub limit: usize,
+}
+
 /// What one client measured at one target over a stretch of time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SummaryRow {
@@ -61,15 +74,30 @@ pub struct MeanStages {
 impl Reader {
     /// One row for each cell with windows in `span`, by client and target.
     pub fn summary(&self, span: Span, now_ms: i64) -> Result<Vec<SummaryRow>, StoreError> {
+        let all = SummaryQuery { client_id: None, target: None, span, limit: usize::MAX };
+        self.summary_of(&all, now_ms).map(|(rows, _)| rows)
+    }
+
+    /// One row for each cell that is asked for and has windows, by client and target. Whether
+    /// there were more than the limit is the second part of the answer.
+    pub fn summary_of(
+        &self,
+        query: &SummaryQuery,
+        now_ms: i64,
+    ) -> Result<(Vec<SummaryRow>, bool), StoreError> {
         let tx = self.moment()?;
-        let cells =
-            reader::cells(&tx, None, None).map_err(StoreError::sqlite("list what was measured"))?;
+        let cells = reader::cells(&tx, query.client_id.as_deref(), query.target.as_deref())
+            .map_err(StoreError::sqlite("list what was measured"))?;
         let mut left = MERGED;
         let mut found = Vec::new();
         for cell in cells {
-            found.extend(merge_cell(&tx, cell, span, now_ms, &mut left)?);
+            let Some(row) = merge_cell(&tx, cell, query.span, now_ms, &mut left)? else { continue };
+            if found.len() == query.limit {
+                return Ok((found, true));
+            }
+            found.push(row);
         }
-        Ok(found)
+        Ok((found, false))
     }
 }
 

@@ -152,6 +152,32 @@ async fn a_summary_merges_sketches_and_its_means_add_up() {
 }
 
 #[tokio::test]
+async fn a_summary_is_chosen_by_client_and_target_and_bounded() {
+    let api = Api::new();
+    let events = ["a", "b", "c"].map(|client| event(client, 1, T0));
+    api.running.aggregator.submit(events.to_vec()).await.unwrap();
+    let clients = async |query: &str| {
+        let body = api.get(&format!("/api/v1/summary?{query}")).await;
+        let rows = body["summary"].as_array().unwrap().iter();
+        let clients = rows.map(|row| row["client_id"].as_str().unwrap());
+        (clients.collect::<String>(), body["truncated"] == true)
+    };
+    let rows = [
+        ("", "abc", false),
+        ("client_id=b", "b", false),
+        ("client_id=nobody", "", false),
+        ("target=https://t.example/", "abc", false),
+        ("target=https://else.example/", "", false),
+        ("limit=3", "abc", false),
+        ("limit=2", "ab", true),
+        ("limit=1&target=https://t.example/", "a", true),
+    ];
+    for (query, expected, more) in rows {
+        assert_eq!(clients(query).await, (expected.to_owned(), more), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn diagnoses_are_told_with_their_numbers() {
     let api = Api::new();
     let start = Minute::of_ms(T0).plus(-20);
@@ -188,7 +214,9 @@ async fn a_wrong_parameter_is_named() {
         ("windows?client_id=", "client_id"),
         ("windows?client=a", "client"),
         ("summary?from=1699000000000&to=1699999999999", "from"),
-        ("summary?limit=1", "limit"),
+        ("summary?limit=10001", "limit"),
+        ("summary?client=a", "client"),
+        ("summary?target=", "target"),
         ("diagnoses?open=maybe", "open"),
     ] {
         let (status, body) = api.get_as(Some(&api.token), &format!("/api/v1/{path}")).await;
