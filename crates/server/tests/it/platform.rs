@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use server::aggregator;
 use server::ingest::{self, Auth, problem};
 use server::store::Scope;
-use server::{api, clock};
+use server::{api, clock, diagnoser};
 use tower::ServiceExt;
 
 use crate::world::{Running, T0, World};
@@ -234,6 +234,12 @@ impl Platform {
         let answer = self.get(&format!("/api/v1/windows?{query}")).await;
         assert_eq!((answer.status, &answer.body["truncated"]), (200, &json!(false)));
         answer.body["windows"].as_array().unwrap().clone()
+    }
+
+    /// Judges until nothing is queued.
+    pub(crate) async fn judge(&self) {
+        let (store, aggregator) = (&self.world.store, &self.running.aggregator);
+        while diagnoser::step(store, aggregator, NOW).await.unwrap() > 0 {}
     }
 
     /// How many events of a client are in its windows.

@@ -5,17 +5,17 @@ use std::io::Write;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use server::diagnoser;
 
 use crate::platform::{NOW, Platform, Sent, wire};
 use crate::world::T0;
 
 const MINUTE: i64 = 60_000;
+const STAGES: [&str; 7] =
+    ["dns", "tcp", "tls", "http", "throughput", "throughput_timeout", "parse"];
 
 /// Events of two clients over two minutes: enough that each window's sketches leave the exact
 /// form, with failures at every stage and both versions among them.
 fn crowd() -> Vec<Value> {
-    let stages = ["dns", "tcp", "tls", "http", "throughput", "throughput_timeout", "parse"];
     (0..400)
         .map(|n| {
             let mut event = wire(["a", "b"][n % 2], n as u128 / 2);
@@ -30,7 +30,7 @@ fn crowd() -> Vec<Value> {
                 event["throughput_kbps"] = json!(50_000.0 + spread);
             }
             if n % 11 == 0 {
-                event["error_stage"] = json!(stages[n / 11 % stages.len()]);
+                event["error_stage"] = json!(STAGES[n / 11 % STAGES.len()]);
             }
             event
         })
@@ -106,6 +106,54 @@ proptest! {
             assert_eq!(whole.world.contents(), parts.world.contents());
             assert_eq!(whole.counted("a").await + whole.counted("b").await, 400);
             assert!(whole.world.contents().iter().all(|(row, _)| row.counts.total == 100));
+        });
+    }
+}
+
+/// What the contract lets through at its edges, from nothing to more than a life.
+fn extreme() -> impl Strategy<Value = Value> {
+    let amount = || prop::sample::select(vec![0.0, 1e-9, 0.4, 12.0, 1e5, 1e15, 1e300, f64::MAX]);
+    let times = [amount(), amount(), amount(), amount(), amount(), amount()];
+    let stage = prop::option::weighted(0.3, prop::sample::select(&STAGES[..]));
+    // Mostly ordinary, so that there is something usual to be compared with.
+    (0.0..1.0, 0_i64..90, times, stage).prop_map(|(luck, minute, times, stage)| {
+        let mut event = wire("c", 0);
+        event["schema_version"] = json!("1.1");
+        event["ts_ms"] = json!(NOW - minute * MINUTE);
+        if luck > 0.5 {
+            let [dns, tcp, tls, ttfb, total, kbps] = times;
+            event["timings"] = json!({
+                "dns_ms": dns, "tcp_ms": tcp, "tls_ms": tls, "http_ttfb_ms": ttfb,
+                "total_ms": total,
+            });
+            event["throughput_kbps"] = json!(kbps);
+            event["error_stage"] = json!(stage);
+        }
+        event
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_accepted_can_be_judged_and_read(
+        mut events in prop::collection::vec(extreme(), 1..700),
+    ) {
+        for (n, event) in (0..).zip(&mut events) {
+            event["event_id"] = wire("c", n)["event_id"].clone();
+        }
+        run(async {
+            let platform = Platform::new();
+            let answer = platform.post(json!(events).to_string()).await;
+            assert_eq!((answer.status, answer.rejected()), (202, vec![]));
+            platform.judge().await;
+            assert_eq!(platform.counted("c").await, events.len() as u64);
+            let since = NOW - 100 * MINUTE;
+            for page in ["summary", "diagnoses"] {
+                let answer = platform.get(&format!("/api/v1/{page}?from={since}")).await;
+                assert_eq!((answer.status, &answer.body["truncated"]), (200, &json!(false)));
+            }
         });
     }
 }
@@ -194,10 +242,6 @@ async fn percentiles_of_merged_windows_are_those_of_all_their_events() {
 #[tokio::test]
 async fn a_late_event_reopens_its_window_and_has_it_judged_again() {
     let platform = Platform::new();
-    let judge = async || {
-        let Platform { world, running, .. } = &platform;
-        while diagnoser::step(&world.store, &running.aggregator, NOW).await.unwrap() > 0 {}
-    };
     let begin = T0 - 120 * MINUTE;
     let events = |minutes: std::ops::Range<i64>, each: i64, dns_ms: f64, ids: i64| {
         let events = minutes.flat_map(move |minute| {
@@ -217,7 +261,7 @@ async fn a_late_event_reopens_its_window_and_has_it_judged_again() {
     };
 
     assert_eq!(platform.post(events(0..30, 6, 10.0, 0)).await.status, 202);
-    judge().await;
+    platform.judge().await;
     assert_eq!(diagnoses().await, json!([]));
     for window in windows().await {
         assert_eq!((&window["provisional"], &window["revision"]), (&false.into(), &1.into()));
@@ -225,7 +269,7 @@ async fn a_late_event_reopens_its_window_and_has_it_judged_again() {
 
     // More than an hour late: most of what those minutes held.
     assert_eq!(platform.post(events(25..30, 20, 210.0, 100_000)).await.status, 202);
-    judge().await;
+    platform.judge().await;
     // The first of all have no past to be judged by.
     for (at, window) in windows().await.into_iter().enumerate().skip(10) {
         let (revision, count, label) = match at {
@@ -249,7 +293,7 @@ async fn a_late_event_reopens_its_window_and_has_it_judged_again() {
 
     // And later still it turns out that nearly all was well.
     assert_eq!(platform.post(events(25..30, 500, 10.0, 500_000)).await.status, 202);
-    judge().await;
+    platform.judge().await;
     for window in &windows().await[25..] {
         let told = (&window["revision"], &window["count_total"], &window["diagnosis_label"]);
         assert_eq!(told, (&3.into(), &526.into(), &Value::Null));
