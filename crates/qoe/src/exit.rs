@@ -23,14 +23,47 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("qoe: {error:#}");
+            eprintln!("qoe: {}", line(&error));
             let config = error.chain().any(<dyn std::error::Error>::is::<SettingsError>);
             ExitCode::from(if config { CONFIG } else { FAILED })
         }
     }
 }
 
+/// The causes in one line. Some errors say their own cause already; it is not said twice.
+fn line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| {
+        if line.is_empty() {
+            cause
+        } else if line.contains(&cause) {
+            line
+        } else {
+            format!("{line}: {cause}")
+        }
+    })
+}
+
 /// Whoever read our output has seen enough (`qoe report | head`): not a failure.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read it: {0}")]
+    struct Says(#[from] io::Error);
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Says(io::Error::other("disk on fire"));
+        let error = Err::<(), _>(error).context("starting").unwrap_err();
+        assert_eq!(line(&error), "starting: cannot read it: disk on fire");
+        let error = Err::<(), _>(io::Error::other("disk on fire")).context("starting").unwrap_err();
+        assert_eq!(line(&error), "starting: disk on fire");
+    }
 }
