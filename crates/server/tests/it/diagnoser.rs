@@ -111,6 +111,29 @@ async fn late_events_have_their_window_judged_again() {
 }
 
 #[tokio::test]
+async fn what_is_older_than_what_is_queued_already_is_judged_with_it() {
+    let world = World::new();
+    let running = world.start(Settings::default());
+    // Further apart than what is judged at once.
+    const LATER: i64 = 3 * 24 * 60;
+    send(&running, (0..30).chain(LATER..LATER + 30).map(|at| (at, false))).await;
+    judge_all(&world, &running).await;
+    // The newer fault waits to be judged when the older one comes in, and the reverse.
+    for [first, second] in [[LATER + 30, 30], [35, LATER + 35]] {
+        for from in [first, second] {
+            send(&running, (from..from + 5).map(|at| (at, true))).await;
+        }
+        assert_eq!(world.reader().tasks(10).unwrap().len(), 1);
+        judge_all(&world, &running).await;
+        for from in [first, second] {
+            assert_eq!(labels(&world, from, from + 5), vec![Some("dns-bound".to_owned()); 5]);
+        }
+    }
+    let spans: Vec<_> = runs(&world.reader()).iter().map(|r| (r.since_ts, r.last_ts)).collect();
+    assert_eq!(spans, [(at(30), at(39)), (at(LATER + 30), at(LATER + 39))]);
+}
+
+#[tokio::test]
 async fn a_fault_of_days_keeps_its_beginning_its_count_and_its_measure() {
     let world = World::new();
     let running = world.start(Settings::default());

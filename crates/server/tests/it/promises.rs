@@ -198,6 +198,84 @@ fn percentile_event(client: &str, n: usize, us: u64, ts_ms: i64) -> Value {
     event
 }
 
+/// A failed event counts for the stages that completed before it failed; a throughput that failed
+/// takes nothing from the others, the total included.
+#[tokio::test]
+async fn a_failure_counts_in_its_stage_and_spoils_what_comes_after() {
+    let platform = Platform::new();
+    // Stage, and which of dns, tcp, tls, ttfb, total and throughput have a percentile.
+    let rows = [
+        (None, [true; 6]),
+        (Some("dns"), [false; 6]),
+        (Some("TCP"), [true, false, false, false, false, false]),
+        (Some("Tls"), [true, true, false, false, false, false]),
+        (Some("http"), [true, true, true, false, false, false]),
+        (Some("throughput"), [true, true, true, true, true, false]),
+        (Some("THROUGHPUT_timeout"), [true, true, true, true, true, false]),
+        (Some("parse"), [true, true, true, true, false, true]),
+    ];
+    for version in ["1.0", "1.1"] {
+        for (stage, completed) in rows {
+            let client = format!("{version}-{}", stage.unwrap_or("none"));
+            let mut event = wire(&client, 0);
+            event["schema_version"] = json!(version);
+            event["throughput_kbps"] = json!(94_300);
+            event["error_stage"] = json!(stage);
+            let answer = platform.post(event.to_string()).await;
+            assert_eq!((answer.status, answer.rejected()), (202, vec![]), "{client}");
+            let [window] = &platform.windows(&client).await[..] else { panic!("{client}") };
+            let failed = u64::from(stage.is_some());
+            for (name, count) in [("total", 1), ("success", 1 - failed), ("error", failed)]
+                .map(|(n, c)| (format!("count_{n}"), c))
+            {
+                assert_eq!(window[&name], count, "{client} {name}");
+            }
+            for of in STAGES {
+                let here = stage.is_some_and(|stage| stage.eq_ignore_ascii_case(of));
+                assert_eq!(window[format!("errors_{of}")], u64::from(here), "{client} {of}");
+            }
+            let names = [
+                "dns_p50_ms",
+                "tcp_p50_ms",
+                "tls_p50_ms",
+                "ttfb_p50_ms",
+                "total_p50_ms",
+                "throughput_p50_kbps",
+            ];
+            let told = names.map(|name| window[name].is_number());
+            assert_eq!(told, completed, "{client}");
+        }
+    }
+}
+
+/// In 1.0 a 0 stands for "no such stage" of look-up, handshake and throughput; in 1.1 it was
+/// measured, and what was not is absent.
+#[tokio::test]
+async fn nothing_and_zero_are_told_apart_as_each_version_has_it() {
+    let platform = Platform::new();
+    let zeros =
+        json!({"dns_ms": 0, "tcp_ms": 0, "tls_ms": 0, "http_ttfb_ms": 80.5, "total_ms": 99});
+    let absent = json!({"tcp_ms": 0, "http_ttfb_ms": 80.5, "total_ms": 99});
+    let (none, zero) = (Value::Null, json!(0.0));
+    let rows = [
+        ("1.0", &zeros, Some(0), [&none, &zero, &none, &json!(80.5), &none]),
+        ("1.1", &zeros, Some(0), [&zero, &zero, &zero, &json!(99.0), &zero]),
+        ("1.1", &absent, None, [&none, &zero, &none, &json!(99.0), &none]),
+    ];
+    for (at, (version, timings, kbps, expected)) in rows.into_iter().enumerate() {
+        let client = format!("zero-{at}");
+        let mut event = wire(&client, 0);
+        event["schema_version"] = json!(version);
+        event["timings"] = timings.clone();
+        event["throughput_kbps"] = json!(kbps);
+        assert_eq!(platform.post(event.to_string()).await.status, 202, "{client}");
+        let [window] = &platform.windows(&client).await[..] else { panic!("{client}") };
+        let names =
+            ["dns_p50_ms", "tcp_p50_ms", "tls_p50_ms", "total_p50_ms", "throughput_p50_kbps"];
+        assert_eq!(names.map(|name| &window[name]), expected, "{client}");
+    }
+}
+
 #[tokio::test]
 async fn percentiles_are_exact_while_few_and_within_a_percent_of_many() {
     let platform = Platform::new();
