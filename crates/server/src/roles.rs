@@ -53,7 +53,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
     keep_token(&tokens, store.dir(), LOCAL_INGEST_TOKEN, Scope::Ingest, &local_client_id).await?;
     keep_token(&tokens, store.dir(), LOCAL_READ_TOKEN, Scope::Read, auth::ANY_CLIENT).await?;
 
-    let (aggregator, writer) = Aggregator::start(&store, settings)?;
+    let (aggregator, mut writer) = Aggregator::start(&store, settings)?;
     let auth = Auth::new(tokens, now_ms);
     let ingest = ingest::router(ingest::Deps {
         aggregator: aggregator.clone(),
@@ -71,18 +71,33 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
 
     let stop_judging = CancellationToken::new();
     let judging = diagnoser::run(store, aggregator.clone(), now_ms, stop_judging.clone());
-    let judging = tokio::spawn(judging);
+    let mut judging = tokio::spawn(judging);
 
     let limits = AcceptLimits::default();
+    let stop = shutdown.child_token();
     let beside = async {
         if let Some(local) = local {
             let (router, limits) = (router.clone(), limits.clone());
-            accept::serve(local, None, router, limits, shutdown.clone()).await;
+            accept::serve(local, None, router, limits, stop.clone()).await;
         }
     };
-    let serving = accept::serve(listener, tls, router.clone(), limits.clone(), shutdown.clone());
-    tokio::join!(serving, beside);
+    let serving = accept::serve(listener, tls, router.clone(), limits.clone(), stop.clone());
+    let mut serving = std::pin::pin!(async { tokio::join!(serving, beside) });
 
+    // Neither ends before it is told to, unless it panicked. Whoever supervises us starts us anew,
+    // which is better than to go on without.
+    let broken = tokio::select! {
+        _ = &mut serving => None,
+        () = writer.finished() => Some("the writer"),
+        _ = &mut judging => Some("the diagnoser"),
+    };
+    if let Some(part) = broken {
+        stop.cancel();
+        serving.await;
+        aggregator.close();
+        writer.finished().await;
+        bail!("{part} panicked");
+    }
     stop_judging.cancel();
     judging.await.context("the diagnoser panicked")?;
     aggregator.close();

@@ -32,7 +32,7 @@ pub(super) struct Job {
 /// and what was queued is committed.
 #[must_use = "wait for it, so that what was queued is committed"]
 pub struct WriterThread {
-    ended: oneshot::Receiver<()>,
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 /// How often old rows are looked for, and how long the writer is left to batches between two
@@ -62,12 +62,15 @@ impl WriterThread {
             .name("writer".to_owned())
             .spawn(run)
             .expect("a thread can be started at start-up");
-        Self { ended }
+        Self { ended: Some(ended) }
     }
 
     /// Resolves when all that was queued is committed and the thread has ended.
-    pub async fn finished(self) {
-        let _ = self.ended.await;
+    pub async fn finished(&mut self) {
+        if let Some(ended) = &mut self.ended {
+            let _ = ended.await;
+            self.ended = None;
+        }
     }
 }
 

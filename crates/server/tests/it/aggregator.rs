@@ -99,7 +99,7 @@ async fn a_store_that_fails_is_told_of_and_taken_up_again() {
 #[tokio::test]
 async fn what_was_queued_before_the_end_is_counted_and_what_comes_later_is_refused() {
     let world = World::new();
-    let Running { aggregator, writer } = world.start(settings());
+    let Running { aggregator, mut writer } = world.start(settings());
     let queued: Vec<_> = (0..20)
         .map(|n| {
             let aggregator = aggregator.clone();

@@ -68,7 +68,7 @@ impl World {
 }
 
 impl Running {
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.aggregator.close();
         self.writer.finished().await;
     }
