@@ -20,6 +20,7 @@ CREATE TABLE events_seen (
 
 -- One row a client, target and minute. A percentile is NULL where nothing was measured.
 -- `sketches` holds the whole window (counts, sums, sketches); the other columns are read out of it.
+-- Rows lie in the order they began, so that those of this minute, of all cells, share pages.
 CREATE TABLE agg_1m (
     client_id                 TEXT NOT NULL,
     target                    TEXT NOT NULL,
@@ -57,7 +58,7 @@ CREATE TABLE agg_1m (
     updated_at                INTEGER NOT NULL,
     diagnosis_label           TEXT,
     PRIMARY KEY (client_id, target, window_start_ts)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Cells (client and target) with windows to judge: an outbox, written with the windows.
 -- `generation` grows with each entry, so that what arrives while a cell is judged is not lost.
