@@ -23,11 +23,16 @@ pub(super) fn given(value: Option<&str>) -> Option<&str> {
 pub(super) fn text<'a>(value: &'a str, path: Path) -> Result<Cow<'a, str>, Fault> {
     let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let Some(inner) = inner else { return Err(wrong_type(value, "a string", path)) };
+    unquoted(inner, path)
+}
+
+/// What stands between the quotes of a string, without its escapes.
+fn unquoted<'a>(inner: &'a str, path: Path) -> Result<Cow<'a, str>, Fault> {
     if !inner.contains('\\') {
         return Ok(Cow::Borrowed(inner));
     }
     // Well-formed, so the only thing that can be wrong with it is half a surrogate pair.
-    serde_json::from_str(value)
+    serde_json::from_str(&format!("\"{inner}\""))
         .map(Cow::Owned)
         .map_err(|_| Fault::invalid(path, "holds a lone surrogate"))
 }
@@ -38,7 +43,23 @@ pub(super) fn sized_text<'a>(
     size: RangeInclusive<usize>,
     path: Path,
 ) -> Result<Cow<'a, str>, Fault> {
-    let text = text(value, path)?;
+    sized(text(value, path)?, size, path)
+}
+
+/// A member's key, as it stands between its quotes, of so many characters.
+pub(super) fn sized_key<'a>(
+    key: &'a str,
+    size: RangeInclusive<usize>,
+    path: Path,
+) -> Result<Cow<'a, str>, Fault> {
+    sized(unquoted(key, path)?, size, path)
+}
+
+fn sized<'a>(
+    text: Cow<'a, str>,
+    size: RangeInclusive<usize>,
+    path: Path,
+) -> Result<Cow<'a, str>, Fault> {
     // The bytes are at least as many as the characters, and quicker to count.
     let fits = (text.is_ascii() && size.contains(&text.len()))
         || size.contains(&text.chars().take(size.end() + 1).count());

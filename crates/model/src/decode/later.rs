@@ -113,10 +113,10 @@ fn check_labels(value: &str) -> Result<(), Fault> {
     if pairs.len() > MAX_LABELS {
         return Err(Fault::invalid(PATH, format!("has more than {MAX_LABELS} pairs")));
     }
-    let mut names: Vec<String> = Vec::with_capacity(pairs.len());
+    let mut names: Vec<Cow<'_, str>> = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
-        let key = check::sized_text(&format!("\"{key}\""), 0..=64, PATH)
-            .and_then(|key| check::printable(&key, PATH).map(|()| key.into_owned()))
+        let key = check::sized_key(key, 0..=64, PATH)
+            .and_then(|key| check::printable(&key, PATH).map(|()| key))
             .map_err(|fault| Fault { detail: format!("a key {}", fault.detail), ..fault })?;
         let text =
             check::sized_text(value, 0..=255, PATH).and_then(|text| check::printable(&text, PATH));
