@@ -56,7 +56,7 @@ fn count(
 ) -> anyhow::Result<()> {
     let now_ms = now_ms();
     let mut seen = tx.prepare_cached(
-        "INSERT OR IGNORE INTO events_seen (window_start_ts, event_id, client_id)
+        "INSERT OR IGNORE INTO events_seen (window_start_ts, client_id, event_id)
          VALUES (?1, ?2, ?3)",
     )?;
     // Ordered, so that neighbours share pages, as the server has it.
@@ -64,7 +64,7 @@ fn count(
     for event in events {
         let client = key(tx, clients, &event.client, now_ms)?;
         let minute = event.minute();
-        if seen.execute((minute.start_ms(), &event.id.as_bytes()[..], client))? == 1 {
+        if seen.execute((minute.start_ms(), client, &event.id.as_bytes()[..]))? == 1 {
             let cell = cells.entry((&event.client, &event.target)).or_default();
             cell.entry(minute).or_default().push(event);
         }

@@ -9,14 +9,13 @@ CREATE TABLE clients (
 ) STRICT;
 
 -- The ids of counted events, for as long as a sender may repeat one. The event's own minute
--- leads, so that inserts stay in one small part of the tree whatever the ids are. The id follows:
--- those of version 7 grow with time, so that events of many clients that come together share a
--- page. `client_id` is `clients.id`, which halves the tree.
+-- leads, so that inserts stay in one small part of the tree whatever the ids are; `client_id` is
+-- `clients.id`, which halves the tree.
 CREATE TABLE events_seen (
     window_start_ts INTEGER NOT NULL,
-    event_id        BLOB NOT NULL,
     client_id       INTEGER NOT NULL,
-    PRIMARY KEY (window_start_ts, event_id, client_id)
+    event_id        BLOB NOT NULL,
+    PRIMARY KEY (window_start_ts, client_id, event_id)
 ) STRICT, WITHOUT ROWID;
 
 -- One row a client, target and minute. A percentile is NULL where nothing was measured.

@@ -14,8 +14,8 @@ use super::{StoreError, windows};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     minute: Minute,
-    id: Uuid,
     client: i64,
+    id: Uuid,
     batch: usize,
     index: usize,
 }
@@ -37,7 +37,7 @@ pub(super) fn apply(
             let client = clients
                 .key(tx, &event.client, now_ms)
                 .map_err(StoreError::sqlite("enter a client"))?;
-            entries.push(Entry { minute: event.minute(), id: event.id, client, batch, index });
+            entries.push(Entry { minute: event.minute(), client, id: event.id, batch, index });
         }
     }
     entries.sort_unstable();
@@ -75,12 +75,12 @@ fn mark_seen(
     mut told: impl FnMut(&Entry, bool),
 ) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(
-        "INSERT OR IGNORE INTO events_seen (window_start_ts, event_id, client_id)
+        "INSERT OR IGNORE INTO events_seen (window_start_ts, client_id, event_id)
          VALUES (?1, ?2, ?3)",
     )?;
     for entry in entries {
         let id = entry.id.as_bytes();
-        let inserted = insert.execute((entry.minute.start_ms(), &id[..], entry.client))?;
+        let inserted = insert.execute((entry.minute.start_ms(), entry.client, &id[..]))?;
         told(entry, inserted == 1);
     }
     Ok(())

@@ -86,10 +86,10 @@ pub(super) fn prune(
 
 fn prune_seen(tx: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<usize> {
     tx.prepare_cached(
-        "DELETE FROM events_seen WHERE (window_start_ts, event_id, client_id) IN (
-             SELECT window_start_ts, event_id, client_id FROM events_seen
+        "DELETE FROM events_seen WHERE (window_start_ts, client_id, event_id) IN (
+             SELECT window_start_ts, client_id, event_id FROM events_seen
              WHERE window_start_ts < ?1
-             ORDER BY window_start_ts, event_id, client_id LIMIT ?2)",
+             ORDER BY window_start_ts, client_id, event_id LIMIT ?2)",
     )?
     .execute((before_ms, limit_of(ROWS)))
 }
