@@ -27,7 +27,7 @@ impl Bare {
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
         schema::up(dir)?;
         let conn = Connection::open(dir.join(DATABASE)).context("failed to open a database")?;
-        // The server's: see `store/connection.rs`.
+        // The server's: see `store/sqlite/connection.rs`.
         conn.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
              PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8192;",
@@ -74,9 +74,9 @@ fn count(
          WHERE client_id = ?1 AND target = ?2 AND window_start_ts = ?3",
     )?;
     let mut put =
-        tx.prepare_cached(include_str!("../../crates/server/src/store/put_window.sql"))?;
+        tx.prepare_cached(include_str!("../../crates/server/src/store/sqlite/put_window.sql"))?;
     let mut enqueue =
-        tx.prepare_cached(include_str!("../../crates/server/src/store/enqueue.sql"))?;
+        tx.prepare_cached(include_str!("../../crates/server/src/store/sqlite/enqueue.sql"))?;
     for ((client, target), minutes) in cells {
         let cell = (client.as_str(), target.as_str());
         for (minute, events) in &minutes {

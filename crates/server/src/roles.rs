@@ -47,11 +47,12 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
         ..aggregator::Settings::default()
     };
 
-    let store = tokio::task::spawn_blocking(move || Store::open(&data_dir)).await??;
-    let _only_one = lock(store.dir())?;
+    let dir = data_dir.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&dir)).await??;
+    let _only_one = lock(&data_dir)?;
     let tokens = store.tokens();
-    keep_token(&tokens, store.dir(), LOCAL_INGEST_TOKEN, Scope::Ingest, &local_client_id).await?;
-    keep_token(&tokens, store.dir(), LOCAL_READ_TOKEN, Scope::Read, auth::ANY_CLIENT).await?;
+    keep_token(&tokens, &data_dir, LOCAL_INGEST_TOKEN, Scope::Ingest, &local_client_id).await?;
+    keep_token(&tokens, &data_dir, LOCAL_READ_TOKEN, Scope::Read, auth::ANY_CLIENT).await?;
 
     let (aggregator, mut writer) = Aggregator::start(&store, settings)?;
     let auth = Auth::new(tokens, now_ms);

@@ -1,4 +1,4 @@
-//! What is kept, in SQLite: windows, the ids of counted events, diagnoses, clients, tokens.
+//! What is kept: windows, the ids of counted events, diagnoses, clients, tokens.
 //! Nothing outside this module knows which database it is.
 //!
 //! One [`Writer`] makes every change to windows and diagnoses; any number of [`Reader`]s look on
@@ -9,19 +9,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-mod apply;
-mod connection;
 mod diagnoses;
+mod error;
 mod reader;
 mod retention;
 pub mod schema;
+mod sqlite;
 mod summary;
 pub mod tokens;
 mod windows;
 mod writer;
 
-pub use connection::DATABASE;
+/// Name of the embedded store's database in the data directory.
+pub const DATABASE: &str = sqlite::DATABASE;
+
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
+pub use error::StoreError;
 pub use reader::{Cell, Reader};
 pub use retention::{Pruned, Retention};
 pub use summary::{MeanStages, SummaryQuery, SummaryRow};
@@ -32,117 +35,42 @@ pub use writer::Writer;
 /// Readers at work at one time; more wait. Each keeps a page cache of its own.
 const READERS: usize = 4;
 
-/// An open data directory. Cheap to clone.
+/// Where things are kept.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// In a directory on this machine, in SQLite.
+    Directory(PathBuf),
+}
+
+/// An open store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    dir: PathBuf,
+    location: Location,
     idle: Mutex<Vec<Reader>>,
     turns: Arc<Semaphore>,
 }
 
-/// Why the store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Others may read the directory or the database.
-    #[error("{0} is open to others (mode {mode:03o}); run: chmod {wanted:o} {0}", path.display())]
-    TooOpen {
-        /// What is open.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// The widest that is accepted.
-        wanted: u32,
-    },
-    /// The directory or the database can't be reached or made.
-    #[error("cannot {doing} {}: {source}", path.display())]
-    Path {
-        /// What was tried.
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The database did not take the settings that make a commit durable.
-    #[error("the database is not durable: journal_mode {journal}, synchronous {synchronous}")]
-    NotDurable {
-        /// `PRAGMA journal_mode`, wanted `wal`.
-        journal: String,
-        /// `PRAGMA synchronous`, wanted 2.
-        synchronous: i64,
-    },
-    /// The schema is older or newer than this program.
-    #[error(
-        "the database has schema version {found}, this program needs {needed}; see qoe migrate"
-    )]
-    Version {
-        /// In the database.
-        found: usize,
-        /// What this program works with.
-        needed: usize,
-    },
-    /// A migration failed; it left nothing behind.
-    #[error("cannot migrate the database to version {to}: {source}")]
-    Migration {
-        /// The version that was wanted.
-        to: usize,
-        /// Why not.
-        source: Box<rusqlite_migration::Error>,
-    },
-    /// The database refused.
-    #[error("cannot {doing}: {source}")]
-    Database {
-        /// What was tried.
-        doing: &'static str,
-        /// Why not.
-        source: Box<rusqlite::Error>,
-    },
-    /// A kept value can't be read back.
-    #[error("cannot read {what} of {client_id} at {target}: {detail}")]
-    Corrupt {
-        /// Which value.
-        what: &'static str,
-        /// Whose.
-        client_id: String,
-        /// On what.
-        target: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// The system gives no random bits.
-    #[error("cannot make a token: no random bits: {0}")]
-    Random(String),
-    /// The program is ending.
-    #[error("the store is closed")]
-    Closed,
-    /// A summary would have to merge more windows than one answer may cost.
-    #[error("more than {limit} windows lie in that range; ask for a shorter one")]
-    TooMany {
-        /// The bound.
-        limit: usize,
-    },
-}
-
 impl Store {
-    /// Opens the store in `dir`, making the directory (0700) and the database (0600) where they
-    /// are missing and bringing the schema up to date. Blocks.
-    pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        schema::up(dir)?;
+    /// Opens a store, making what is missing (a directory 0700, its database 0600) and bringing
+    /// the schema up to date. Blocks.
+    pub fn open(location: impl Into<Location>) -> Result<Self, StoreError> {
+        let location = location.into();
+        schema::up(&location)?;
         let inner = Inner {
-            dir: dir.to_owned(),
+            location,
             idle: Mutex::new(Vec::new()),
             turns: Arc::new(Semaphore::new(READERS)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The data directory.
-    pub fn dir(&self) -> &Path {
-        &self.inner.dir
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.inner.location
     }
 
     /// The tokens kept here.
@@ -150,9 +78,9 @@ impl Store {
         Tokens::of(self.clone())
     }
 
-    /// The one connection that changes windows and diagnoses. Blocks.
+    /// A connection that changes windows and diagnoses. Blocks.
     pub fn writer(&self) -> Result<Writer, StoreError> {
-        Writer::open(self.dir())
+        Writer::at(self.location())
     }
 
     /// Lends `look` a reader on a thread that may block.
@@ -170,7 +98,7 @@ impl Store {
             let idle = inner.readers().pop();
             let reader = match idle {
                 Some(reader) => reader,
-                None => Reader::open(&inner.dir)?,
+                None => Reader::at(&inner.location)?,
             };
             let found = look(&reader);
             // One that failed may sit in a half-read state: it is dropped, not lent again.
@@ -196,8 +124,20 @@ impl Inner {
     }
 }
 
-impl StoreError {
-    fn sqlite(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
-        move |source| Self::Database { doing, source: Box::new(source) }
+impl From<&Path> for Location {
+    fn from(dir: &Path) -> Self {
+        Self::Directory(dir.to_owned())
+    }
+}
+
+impl From<&PathBuf> for Location {
+    fn from(dir: &PathBuf) -> Self {
+        Self::Directory(dir.clone())
+    }
+}
+
+impl From<&Location> for Location {
+    fn from(location: &Location) -> Self {
+        location.clone()
     }
 }

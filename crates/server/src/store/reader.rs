@@ -1,15 +1,17 @@
-//! A connection that only looks.
+//! What only looks.
 
-use std::path::Path;
-
-use rusqlite::{Connection, OptionalExtension, Transaction};
-
-use super::{StoreError, connection, schema};
+use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
+use super::summary::{SummaryQuery, SummaryRow};
+use super::tokens::TokenRecord;
+use super::windows::{Span, WindowQuery, WindowRow};
+use super::{Location, StoreError, sqlite};
 
 /// A connection that only looks, beside a running server or without one. Each answer is of one
 /// moment. Blocks.
-pub struct Reader {
-    pub(super) conn: Connection,
+pub struct Reader(Backend);
+
+enum Backend {
+    Sqlite(sqlite::Reader),
 }
 
 /// A client and one of its targets.
@@ -22,48 +24,94 @@ pub struct Cell {
 }
 
 impl Reader {
-    /// Opens the database in `dir`, which must be there and of this program's schema version.
-    pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let conn = connection::read_only(dir)?;
-        schema::require_latest(&conn)?;
-        Ok(Self { conn })
+    /// Opens the store, which must be there and of this program's schema version.
+    pub fn open(location: impl Into<Location>) -> Result<Self, StoreError> {
+        Self::at(&location.into())
     }
 
-    /// The view of one moment for everything asked through it.
-    pub(super) fn moment(&self) -> Result<Transaction<'_>, StoreError> {
-        self.conn.unchecked_transaction().map_err(StoreError::sqlite("begin to read"))
+    pub(super) fn at(location: &Location) -> Result<Self, StoreError> {
+        Ok(Self(match location {
+            Location::Directory(dir) => Backend::Sqlite(sqlite::Reader::open(dir)?),
+        }))
     }
-}
 
-/// Every cell with windows, in order, of one client or one target where these are given.
-///
-/// The key of `agg_1m` leads with the cell, so each step is one descent of the tree, however
-/// many windows a cell has.
-pub(super) fn cells(
-    tx: &Transaction<'_>,
-    client_id: Option<&str>,
-    target: Option<&str>,
-) -> rusqlite::Result<Vec<Cell>> {
-    let mut next = tx.prepare_cached(
-        "SELECT client_id, target FROM agg_1m WHERE (client_id, target) > (?1, ?2)
-         ORDER BY client_id, target LIMIT 1",
-    )?;
-    let mut found = Vec::new();
-    // No client and no target has an empty name, so this precedes all of them.
-    let mut at =
-        Cell { client_id: client_id.unwrap_or_default().to_owned(), target: String::new() };
-    loop {
-        let cell = next
-            .query_row((&at.client_id, &at.target), |row| {
-                Ok(Cell { client_id: row.get(0)?, target: row.get(1)? })
-            })
-            .optional()?;
-        match cell {
-            Some(cell) if client_id.is_none_or(|only| only == cell.client_id) => at = cell,
-            _ => return Ok(found),
+    /// Windows by client, target and time. Whether there were more than the limit is the second
+    /// part of the answer.
+    pub fn windows(
+        &self,
+        query: &WindowQuery,
+        now_ms: i64,
+    ) -> Result<(Vec<WindowRow>, bool), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.windows(query, now_ms),
         }
-        if target.is_none_or(|only| only == at.target) {
-            found.push(at.clone());
+    }
+
+    /// One row for each cell with windows in `span`, by client and target.
+    pub fn summary(&self, span: Span, now_ms: i64) -> Result<Vec<SummaryRow>, StoreError> {
+        self.summary_of(&SummaryQuery::all(span), now_ms).map(|(rows, _)| rows)
+    }
+
+    /// One row for each cell that is asked for and has windows, by client and target. Whether
+    /// there were more than the limit is the second part of the answer.
+    pub fn summary_of(
+        &self,
+        query: &SummaryQuery,
+        now_ms: i64,
+    ) -> Result<(Vec<SummaryRow>, bool), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.summary_of(query, now_ms),
+        }
+    }
+
+    /// Diagnoses, the newest first. Whether there were more than the limit is the second part
+    /// of the answer.
+    pub fn diagnoses(
+        &self,
+        query: &DiagnosisQuery,
+    ) -> Result<(Vec<DiagnosisRow>, bool), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.diagnoses(query),
+        }
+    }
+
+    /// Cells to be judged, those that wait longest first.
+    pub fn tasks(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.tasks(limit),
+        }
+    }
+
+    /// A cell's windows in `span`, by time.
+    pub fn cell_windows(&self, cell: &Cell, span: Span) -> Result<Vec<LabelledWindow>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.cell_windows(cell, span),
+        }
+    }
+
+    /// Whether a cell has windows at or after a moment.
+    pub fn has_windows_from(&self, cell: &Cell, from_ms: i64) -> Result<bool, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.has_windows_from(cell, from_ms),
+        }
+    }
+
+    /// A cell's diagnoses that reach into `span`, in order of their beginning.
+    pub fn cell_diagnoses(&self, cell: &Cell, span: Span) -> Result<Vec<DiagnosisRow>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.cell_diagnoses(cell, span),
+        }
+    }
+
+    pub(super) fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.token(id),
+        }
+    }
+
+    pub(super) fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.tokens(),
         }
     }
 }

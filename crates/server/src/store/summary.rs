@@ -3,15 +3,14 @@
 
 use model::Metric;
 use model::window::{Counts, StageSums, Window};
-use rusqlite::{OptionalExtension, Transaction};
 use serde::Serialize;
 
-use super::reader::{self, Cell};
-use super::windows::{self, MetricPercentiles, Percentiles, Span};
-use super::{Reader, StoreError};
+use super::StoreError;
+use super::reader::Cell;
+use super::windows::{self, MetricPercentiles, Percentiles, Span, unreadable_window};
 
 /// Windows that one summary merges at most: some seconds of work.
-const MERGED: usize = 1_000_000;
+pub(super) const MERGED: usize = 1_000_000;
 
 /// Which cells to sum up.
 #[derive(Clone, Debug)]
@@ -71,91 +70,59 @@ pub struct MeanStages {
     pub rest_ms: f64,
 }
 
-impl Reader {
-    /// One row for each cell with windows in `span`, by client and target.
-    pub fn summary(&self, span: Span, now_ms: i64) -> Result<Vec<SummaryRow>, StoreError> {
-        let all = SummaryQuery { client_id: None, target: None, span, limit: usize::MAX };
-        self.summary_of(&all, now_ms).map(|(rows, _)| rows)
-    }
-
-    /// One row for each cell that is asked for and has windows, by client and target. Whether
-    /// there were more than the limit is the second part of the answer.
-    pub fn summary_of(
-        &self,
-        query: &SummaryQuery,
-        now_ms: i64,
-    ) -> Result<(Vec<SummaryRow>, bool), StoreError> {
-        let tx = self.moment()?;
-        let cells = reader::cells(&tx, query.client_id.as_deref(), query.target.as_deref())
-            .map_err(StoreError::sqlite("list what was measured"))?;
-        let mut left = MERGED;
-        let mut found = Vec::new();
-        for cell in cells {
-            let Some(row) = merge_cell(&tx, cell, query.span, now_ms, &mut left)? else { continue };
-            if found.len() == query.limit {
-                return Ok((found, true));
-            }
-            found.push(row);
-        }
-        Ok((found, false))
-    }
-}
-
-fn merge_cell(
-    tx: &Transaction<'_>,
+/// The windows of one cell, merged as they are read, in order of time.
+pub(super) struct Merging {
     cell: Cell,
-    span: Span,
-    now_ms: i64,
-    left: &mut usize,
-) -> Result<Option<SummaryRow>, StoreError> {
-    let failed = StoreError::sqlite;
-    let mut query = tx
-        .prepare_cached(
-            "SELECT window_start_ts, sketches, diagnosis_label FROM agg_1m
-             WHERE client_id = ?1 AND target = ?2 AND window_start_ts >= ?3 AND window_start_ts < ?4
-             ORDER BY window_start_ts",
-        )
-        .map_err(failed("read windows"))?;
-    let mut rows = query
-        .query((&cell.client_id, &cell.target, span.from_ms, span.to_ms))
-        .map_err(failed("read windows"))?;
-    let mut merged = Window::default();
-    let mut count = 0;
-    let mut last = None;
-    while let Some(row) = rows.next().map_err(failed("read windows"))? {
-        *left = left.checked_sub(1).ok_or(StoreError::TooMany { limit: MERGED })?;
-        let (start, blob) = row
-            .get(0)
-            .and_then(|start| Ok((start, row.get_ref(1)?.as_blob()?)))
-            .map_err(failed("read windows"))?;
-        let window = Window::decode(blob)
-            .map_err(|error| windows::unreadable(&cell.client_id, &cell.target, &error))?;
-        merged.merge(&window);
-        count += 1;
-        last = Some((start, row.get(2).map_err(failed("read windows"))?));
-    }
-    let Some((last_window_ts, last_label)) = last else { return Ok(None) };
-    let open = open_label(tx, &cell).map_err(failed("read open diagnoses"))?;
-    Ok(Some(SummaryRow {
-        windows: count,
-        last_window_ts,
-        last_window_provisional: windows::is_provisional(last_window_ts, now_ms),
-        diagnosis_label: open.or(last_label),
-        counts: *merged.counts(),
-        percentiles: MetricPercentiles(Metric::ALL.map(|m| Percentiles::of(merged.sketch(m)))),
-        mean: MeanStages::of(merged.sums()),
-        client_id: cell.client_id,
-        target: cell.target,
-    }))
+    merged: Window,
+    windows: usize,
+    last_ts: i64,
+    last_label: Option<String>,
 }
 
-fn open_label(tx: &Transaction<'_>, cell: &Cell) -> rusqlite::Result<Option<String>> {
-    tx.prepare_cached(
-        "SELECT label FROM diagnoses WHERE client_id = ?1 AND target = ?2 AND open = 1
-         ORDER BY since_ts DESC LIMIT 1",
-    )?
-    .query_row((&cell.client_id, &cell.target), |row| row.get(0))
-    .optional()
+impl Merging {
+    pub(super) fn of(cell: Cell) -> Self {
+        Self { cell, merged: Window::default(), windows: 0, last_ts: 0, last_label: None }
+    }
+
+    pub(super) fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
+    /// Adds the next window, as it was kept.
+    pub(super) fn add(
+        &mut self,
+        start_ms: i64,
+        sketches: &[u8],
+        label: Option<String>,
+    ) -> Result<(), StoreError> {
+        let window = Window::decode(sketches)
+            .map_err(|error| unreadable_window(&self.cell.client_id, &self.cell.target, &error))?;
+        self.merged.merge(&window);
+        self.windows += 1;
+        (self.last_ts, self.last_label) = (start_ms, label);
+        Ok(())
+    }
+
+    /// Whether no window was added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.windows == 0
+    }
+
+    /// The row, with the label of the cell's open diagnosis.
+    pub(super) fn finish(self, open_label: Option<String>, now_ms: i64) -> SummaryRow {
+        let Self { cell, merged, windows, last_ts, last_label } = self;
+        SummaryRow {
+            client_id: cell.client_id,
+            target: cell.target,
+            windows,
+            last_window_ts: last_ts,
+            last_window_provisional: windows::is_provisional(last_ts, now_ms),
+            diagnosis_label: open_label.or(last_label),
+            counts: *merged.counts(),
+            percentiles: MetricPercentiles(Metric::ALL.map(|m| Percentiles::of(merged.sketch(m)))),
+            mean: MeanStages::of(merged.sums()),
+        }
+    }
 }
 
 impl MeanStages {
@@ -179,4 +146,11 @@ impl MeanStages {
 /// A sum of microseconds; 2^64 events of 2^53 each still fit.
 fn signed(sum: u128) -> i128 {
     i128::try_from(sum).unwrap_or(i128::MAX)
+}
+
+impl SummaryQuery {
+    /// Every cell with windows in `span`.
+    pub(super) fn all(span: Span) -> Self {
+        Self { client_id: None, target: None, span, limit: usize::MAX }
+    }
 }

@@ -9,17 +9,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rusqlite::{OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
-use super::{Reader, Store, StoreError, connection};
+use super::{Location, Reader, Store, StoreError, sqlite};
 use crate::clock::now_ms;
-
-macro_rules! select {
-    () => {
-        "SELECT id, sha256, client_id, scope, created_at, expires_at, revoked_at IS NOT NULL FROM tokens"
-    };
-}
 
 /// The tokens of one store. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +50,16 @@ pub struct TokenRecord {
     pub revoked: bool,
 }
 
+/// A token to be kept; its text is not.
+pub(super) struct NewToken<'a> {
+    pub(super) id: &'a str,
+    pub(super) sha256: [u8; 32],
+    pub(super) client_id: &'a str,
+    pub(super) scope: Scope,
+    pub(super) created_ms: i64,
+    pub(super) expires_ms: Option<i64>,
+}
+
 impl Tokens {
     pub(super) fn of(store: Store) -> Self {
         Self { store }
@@ -75,49 +78,36 @@ impl Tokens {
             let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
             now_ms.saturating_add(ttl)
         });
-        let sha256 = sha256(&text);
-        connection::read_write(self.store.dir())?
-            .execute(
-                "INSERT INTO tokens (id, sha256, client_id, scope, created_at, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                (id_of(&text), sha256, client_id, scope.as_str(), now_ms, expires),
-            )
-            .map_err(StoreError::sqlite("keep a token"))?;
+        let new = NewToken {
+            id: &id_of(&text),
+            sha256: sha256(&text),
+            client_id,
+            scope,
+            created_ms: now_ms,
+            expires_ms: expires,
+        };
+        match self.store.location() {
+            Location::Directory(dir) => sqlite::tokens::create(dir, &new)?,
+        }
         Ok(text)
     }
 
     /// The record of a token by its id, whether or not it is still good.
     pub async fn lookup(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
         let id = id.to_owned();
-        let read = move |reader: &Reader| {
-            let found = reader
-                .conn
-                .prepare_cached(concat!(select!(), " WHERE id = ?1"))
-                .and_then(|mut query| query.query_row([id], record).optional());
-            found.map_err(StoreError::sqlite("look up a token"))
-        };
-        self.store.read(read).await
+        self.store.read(move |reader: &Reader| reader.token(&id)).await
     }
 
     /// Withdraws a token; false when there is none of that id. Blocks on the database.
     pub fn revoke(&self, id: &str) -> Result<bool, StoreError> {
-        connection::read_write(self.store.dir())?
-            .execute(
-                "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
-                (id, now_ms()),
-            )
-            .map(|changed| changed > 0)
-            .map_err(StoreError::sqlite("revoke a token"))
+        match self.store.location() {
+            Location::Directory(dir) => sqlite::tokens::revoke(dir, id, now_ms()),
+        }
     }
 
     /// Every token, oldest first. Blocks on the database.
     pub fn list(&self) -> Result<Vec<TokenRecord>, StoreError> {
-        let reader = Reader::open(self.store.dir())?;
-        let list = || {
-            let mut query = reader.conn.prepare(concat!(select!(), " ORDER BY created_at, id"))?;
-            query.query_map([], record)?.collect::<rusqlite::Result<_>>()
-        };
-        list().map_err(StoreError::sqlite("list tokens"))
+        Reader::at(self.store.location())?.tokens()
     }
 }
 
@@ -187,22 +177,6 @@ fn random_text() -> Result<String, StoreError> {
     let (id, secret) = random.split_at(ID_CHARS);
     let id = id.iter().map(|byte| char::from(ID_LETTERS[usize::from(byte % 32)]));
     Ok(format!("{PREFIX}{}_{}", id.collect::<String>(), URL_SAFE_NO_PAD.encode(secret)))
-}
-
-/// By the order of columns in `select!`.
-fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
-    let scope: String = row.get(3)?;
-    Ok(TokenRecord {
-        id: row.get(0)?,
-        sha256: row.get(1)?,
-        client_id: row.get(2)?,
-        scope: scope.parse().map_err(|error: UnknownScope| {
-            rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
-        })?,
-        created_ms: row.get(4)?,
-        expires_ms: row.get(5)?,
-        revoked: row.get(6)?,
-    })
 }
 
 #[cfg(test)]

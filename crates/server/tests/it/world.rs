@@ -17,7 +17,7 @@ pub(crate) const ALWAYS: Span = Span { from_ms: 0, to_ms: i64::MAX };
 /// A data directory that goes with the test.
 pub(crate) struct World {
     pub(crate) store: Store,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// A store with its writer at work.
@@ -29,11 +29,11 @@ pub(crate) struct Running {
 impl World {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { store: Store::open(&dir.path().join("data")).unwrap(), _dir: dir }
+        Self { store: Store::open(&dir.path().join("data")).unwrap(), dir }
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
-        self.store.dir().to_owned()
+        self.dir.path().join("data")
     }
 
     pub(crate) fn start(&self, settings: Settings) -> Running {
@@ -42,7 +42,7 @@ impl World {
     }
 
     pub(crate) fn reader(&self) -> Reader {
-        Reader::open(self.store.dir()).unwrap()
+        Reader::open(self.store.location()).unwrap()
     }
 
     pub(crate) fn windows(&self) -> Vec<WindowRow> {

@@ -27,6 +27,7 @@ pub(super) struct World {
     pub(super) target: Target,
     pub(super) target_url: Url,
     pub(super) store: Store,
+    dir: PathBuf,
     server: JoinHandle<anyhow::Result<()>>,
     stop_server: CancellationToken,
     server_addr: SocketAddr,
@@ -62,7 +63,7 @@ impl World {
         let server_addr = listener.local_addr()?;
         let stop_server = CancellationToken::new();
         let role = AllInOne {
-            data_dir: dir,
+            data_dir: dir.clone(),
             listener,
             tls: None,
             local: None,
@@ -71,7 +72,7 @@ impl World {
         let server = tokio::spawn(roles::all_in_one(role, stop_server.clone()));
         let options =
             Options { resolver: target.dns_addr(), ca_file: Some(ca_file), ..Options::default() };
-        Ok(Self { target, target_url, store, server, stop_server, server_addr, options })
+        Ok(Self { target, target_url, store, dir, server, stop_server, server_addr, options })
     }
 
     /// Who is who, for a person.
@@ -87,7 +88,7 @@ impl World {
 
     /// Where the server is and where its data.
     pub(super) fn where_to_look(&self) -> String {
-        let dir = self.store.dir().display();
+        let dir = self.dir.display();
         format!(
             "  server  http://{}\n  data    {dir}\n  report  qoe report --data-dir {dir}\n",
             self.server_addr

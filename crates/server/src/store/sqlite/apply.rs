@@ -7,7 +7,8 @@ use rusqlite::{CachedStatement, OptionalExtension, Transaction};
 use uuid::Uuid;
 
 use super::writer::Clients;
-use super::{StoreError, windows};
+use crate::store::StoreError;
+use crate::store::windows::{self, unreadable_window};
 
 /// What makes an event the one it is, in the order of `events_seen`, and where it was handed in.
 /// Of two with one id the one handed in first counts.
@@ -124,9 +125,8 @@ impl<'tx> Windows<'tx> {
             .map_err(StoreError::sqlite("read a window"))?;
         match kept {
             None => Ok(Window::default()),
-            Some(window) => window.map_err(|error| {
-                windows::unreadable(of.client.as_str(), of.target.as_str(), &error)
-            }),
+            Some(window) => window
+                .map_err(|error| unreadable_window(of.client.as_str(), of.target.as_str(), &error)),
         }
     }
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
+use crate::store::StoreError;
 
 /// Name of the database in the data directory.
-pub const DATABASE: &str = "qoe.db";
+pub(crate) const DATABASE: &str = "qoe.db";
 
 /// How long a writer waits for another process's transaction (a token being made, the server's
 /// own batches). Long, because the lock is not handed on in turn.

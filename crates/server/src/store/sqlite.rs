@@ -1,0 +1,24 @@
+//! The embedded store: one SQLite database in a data directory.
+
+mod apply;
+mod connection;
+mod diagnoses;
+mod reader;
+mod retention;
+pub(super) mod schema;
+mod summary;
+pub(super) mod tokens;
+mod windows;
+mod writer;
+
+pub(super) use connection::DATABASE;
+pub(super) use reader::Reader;
+pub(super) use writer::Writer;
+
+use super::StoreError;
+
+impl StoreError {
+    fn sqlite(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |source| Self::Database { doing, source: Box::new(source) }
+    }
+}

@@ -1,0 +1,89 @@
+//! What is no longer needed goes, a small part at a time, so that batches hardly wait.
+
+use rusqlite::{OptionalExtension, Transaction};
+
+use super::windows::limit_of;
+use crate::store::{Pruned, Retention, StoreError};
+
+/// Where the sweep over cells has come to.
+#[derive(Default)]
+pub(super) struct Position {
+    client_id: String,
+    target: String,
+}
+
+/// Rows of one table that a step removes at most: about 10 ms of the writer's time.
+const ROWS: usize = 5_000;
+/// Cells that a step looks at.
+const CELLS: usize = 500;
+
+/// Removes a bounded part of what is older than `keep`, counted back from the newest counted
+/// event or from `now_ms`, whichever is earlier: a clock that leaps ahead removes nothing.
+pub(super) fn prune(
+    tx: &Transaction<'_>,
+    at: &mut Position,
+    keep: &Retention,
+    now_ms: i64,
+) -> Result<Pruned, StoreError> {
+    let mut step = || -> rusqlite::Result<Pruned> {
+        let newest: Option<i64> =
+            tx.query_row("SELECT max(window_start_ts) FROM events_seen", [], |row| row.get(0))?;
+        let Some(newest) = newest else { return Ok(Pruned::default()) };
+        let present = newest.min(now_ms);
+        let seen = prune_seen(tx, keep.seen_from_ms(present))?;
+        let (windows, swept) = prune_cells(tx, at, keep.windows_from_ms(present))?;
+        Ok(Pruned { seen, windows, more: seen == ROWS || !swept })
+    };
+    step().map_err(StoreError::sqlite("remove what is old"))
+}
+
+fn prune_seen(tx: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<usize> {
+    tx.prepare_cached(
+        "DELETE FROM events_seen WHERE (window_start_ts, client_id, event_id) IN (
+             SELECT window_start_ts, client_id, event_id FROM events_seen
+             WHERE window_start_ts < ?1
+             ORDER BY window_start_ts, client_id, event_id LIMIT ?2)",
+    )?
+    .execute((before_ms, limit_of(ROWS)))
+}
+
+/// Sweeps on over the cells, whose windows lie in order of time; says how many rows went and
+/// whether the end of the cells was reached.
+fn prune_cells(
+    tx: &Transaction<'_>,
+    at: &mut Position,
+    before_ms: i64,
+) -> rusqlite::Result<(usize, bool)> {
+    let mut next = tx.prepare_cached(
+        "SELECT client_id, target FROM agg_1m WHERE (client_id, target) > (?1, ?2)
+         ORDER BY client_id, target LIMIT 1",
+    )?;
+    let mut windows = tx.prepare_cached(
+        "DELETE FROM agg_1m WHERE client_id = ?1 AND target = ?2 AND window_start_ts IN (
+             SELECT window_start_ts FROM agg_1m
+             WHERE client_id = ?1 AND target = ?2 AND window_start_ts < ?3
+             ORDER BY window_start_ts LIMIT ?4)",
+    )?;
+    let mut diagnoses = tx.prepare_cached(
+        "DELETE FROM diagnoses WHERE client_id = ?1 AND target = ?2 AND last_ts < ?3",
+    )?;
+    let mut removed = 0;
+    for _ in 0..CELLS {
+        let cell: Option<(String, String)> = next
+            .query_row((&at.client_id, &at.target), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((client_id, target)) = cell else {
+            *at = Position::default();
+            return Ok((removed, true));
+        };
+        let room = limit_of(ROWS.saturating_sub(removed));
+        removed += windows.execute((&client_id, &target, before_ms, room))?;
+        if removed >= ROWS {
+            // This cell may have more: the next step begins with it.
+            return Ok((removed, false));
+        }
+        removed += diagnoses.execute((&client_id, &target, before_ms))?;
+        *at = Position { client_id, target };
+    }
+    Ok((removed, false))
+}
