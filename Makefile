@@ -7,7 +7,7 @@ CARGO ?= cargo
 QOE = $(CARGO_TARGET_DIR)/release/qoe
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench install clean
+.PHONY: help build demo test check bench servers install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +19,12 @@ build: ## Build the qoe program (release profile)
 demo: build ## Break a target in turn and see each fault named, with a score (about 6 min)
 	$(QOE) demo $(ARGS)
 
-test: ## Run every test (needs only Rust and Python 3)
+test: servers ## Run every test (needs only Rust and Python 3)
 	$(CARGO) test --locked
+
+servers: ## Have NATS and PostgreSQL for the tests, if the machine has none that would do
+	@mkdir -p $(CACHE)
+	@scripts/servers $(CACHE)/servers
 
 check: ## What CI checks before the tests: format, lints, licences, documentation
 	$(CARGO) fmt --all --check

@@ -1,7 +1,9 @@
 //! What tests, `qoe demo` and `qoe target` stand on: a test target with faults that can be
-//! switched while it runs, a seeded fleet simulator with ground truth, and load generation.
+//! switched while it runs, a seeded fleet simulator with ground truth, load generation, and real
+//! NATS and PostgreSQL servers.
 
 pub mod load;
 pub mod score;
+pub mod servers;
 pub mod simulate;
 pub mod target;

@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: helpers outside of test functions unwrap too")]
 
+mod servers;
 mod target;
