@@ -1,8 +1,9 @@
 //! Counts batches of events, durably: a batch that was answered is committed.
 //!
-//! One thread owns the connection that writes. It takes what is queued, up to a bound, into one
+//! A thread owns the connection that writes. It takes what is queued, up to a bound, into one
 //! transaction, so that many requests share one sync to disk; nothing waits for company, since
-//! while one transaction is written the next one gathers.
+//! while one transaction is written the next one gathers. A shared database takes several such
+//! threads; a client's events always go to the same one, so that two never wait for the same row.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -10,19 +11,26 @@ use std::sync::{Arc, mpsc};
 use model::Event;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::store::{Judged, Retention, Store, StoreError};
+use crate::partition::{self, PARTITIONS};
+use crate::store::{Class, Judged, Location, Retention, Store, StoreError};
 
 mod thread;
 
-pub use thread::WriterThread;
-use thread::{Command, Job};
+pub use thread::WriterThreads;
+use thread::{Command, Duties, Job};
 
-/// The way to the writer thread. Cheap to clone.
+/// The way to the writer threads. Cheap to clone.
 #[derive(Clone)]
 pub struct Aggregator {
-    commands: mpsc::Sender<Command>,
+    writers: Vec<Way>,
     /// One permit an event that waits: the bound of the queue, in what costs memory.
     room: Arc<Semaphore>,
+}
+
+/// The way to one of them.
+#[derive(Clone)]
+struct Way {
+    commands: mpsc::Sender<Command>,
     health: Arc<Health>,
 }
 
@@ -33,7 +41,7 @@ pub struct Applied {
     pub duplicates: usize,
 }
 
-/// Why a batch could not be taken now; none of it was counted. The sender tries again later.
+/// Why a batch could not be taken now; it counts once when it comes again. The sender tries later.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unavailable {
     /// As many events wait as the queue may hold.
@@ -54,6 +62,8 @@ pub struct Settings {
     pub queue_events: u32,
     /// How many events one transaction takes at most (one batch is never split).
     pub transaction_events: usize,
+    /// How many threads write to a shared database; an embedded one has one.
+    pub writers: usize,
     /// How long ids and windows are kept.
     pub retention: Retention,
     /// The wall clock, milliseconds since the Unix epoch.
@@ -65,6 +75,7 @@ impl Default for Settings {
         Self {
             queue_events: 100_000,
             transaction_events: 10_000,
+            writers: 4,
             retention: Retention::default(),
             now: crate::clock::now_ms,
         }
@@ -78,56 +89,123 @@ struct Health {
     failing: AtomicBool,
 }
 
+impl Unavailable {
+    /// What is to be done about the batch.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::QueueFull | Self::Closed => Class::Again,
+            Self::Store(error) => error.class(),
+        }
+    }
+}
+
 impl Aggregator {
-    /// Starts the one thread that writes to `store`.
-    pub fn start(store: &Store, settings: Settings) -> Result<(Self, WriterThread), StoreError> {
-        let (commands, queue) = mpsc::channel();
-        let health = Arc::new(Health::default());
-        let thread = WriterThread::start(store.writer()?, queue, settings, Arc::clone(&health));
+    /// Starts the threads that write to `store`.
+    pub fn start(store: &Store, settings: Settings) -> Result<(Self, WriterThreads), StoreError> {
+        let count = match store.location() {
+            Location::Directory(_) => 1,
+            Location::Postgres(_) => settings.writers.clamp(1, PARTITIONS),
+        };
+        let mut writers = Vec::with_capacity(count);
+        let mut threads = WriterThreads::default();
+        for duties in [Duties::AllChores].into_iter().chain([Duties::Batches].repeat(count - 1)) {
+            let (commands, queue) = mpsc::channel();
+            let health = Arc::new(Health::default());
+            threads.start(store.writer()?, queue, settings, Arc::clone(&health), duties);
+            writers.push(Way { commands, health });
+        }
         let room = Arc::new(Semaphore::new(settings.queue_events as usize));
-        Ok((Self { commands, room, health }, thread))
+        Ok((Self { writers, room }, threads))
     }
 
-    /// Counts the events, each once, and resolves after the commit.
+    /// Counts the events, each once, and resolves after the commit (the last one, where they go to
+    /// several writers; where one of these fails, what the others took is counted).
     ///
     /// A caller that stops waiting changes nothing: what was queued is counted.
     pub async fn submit(&self, events: Vec<Event>) -> Result<Applied, Unavailable> {
         let waiting = u32::try_from(events.len()).unwrap_or(u32::MAX).max(1);
-        let room = self.take_room(waiting)?;
-        let (answer, applied) = oneshot::channel();
-        self.send(Command::Apply(Job { events, answer, room }))?;
-        applied.await.unwrap_or(Err(Unavailable::Closed))
+        let mut room = self.take_room(waiting)?;
+        let mut answers = Vec::with_capacity(self.writers.len());
+        for (way, events) in self.writers.iter().zip(self.shares(events)) {
+            if events.is_empty() && self.writers.len() > 1 {
+                continue;
+            }
+            // An empty batch took the place of one event.
+            let places = events.len().max(1).min(room.num_permits());
+            let of_it = room.split(places).expect("no more than are there");
+            let (answer, applied) = oneshot::channel();
+            way.send(Command::Apply(Job { events, answer, room: of_it }))?;
+            answers.push(applied);
+        }
+        drop(room);
+        let mut sum = Ok(Applied { duplicates: 0 });
+        for answer in answers {
+            let of_it = answer.await.unwrap_or(Err(Unavailable::Closed));
+            sum = match (sum, of_it) {
+                (Ok(sum), Ok(of_it)) => {
+                    Ok(Applied { duplicates: sum.duplicates + of_it.duplicates })
+                }
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            };
+        }
+        sum
     }
 
     /// Writes what the diagnoser found, and resolves after the commit.
     pub async fn record(&self, judged: Vec<Judged>) -> Result<(), Unavailable> {
         let (answer, recorded) = oneshot::channel();
-        self.send(Command::Record { judged, answer })?;
+        self.writers[0].send(Command::Record { judged, answer })?;
         recorded.await.unwrap_or(Err(Unavailable::Closed))
     }
 
-    /// Whether the writer is alive and its last transaction succeeded.
+    /// Whether the writers are alive and the last transaction of each succeeded.
     pub fn ready(&self) -> bool {
-        self.alive() && !self.health.failing.load(Ordering::Acquire)
+        self.writers.iter().all(|way| way.health.is_well())
     }
 
-    /// Whether the writer is alive.
+    /// Whether the writers are alive.
     pub fn alive(&self) -> bool {
-        self.health.alive.load(Ordering::Acquire)
+        self.writers.iter().all(|way| way.health.alive.load(Ordering::Acquire))
     }
 
-    /// Has the writer end when it has committed what is queued now. What comes later is refused.
+    /// Has the writers end when they have committed what is queued now. What comes later is
+    /// refused.
     pub fn close(&self) {
-        // A writer that has ended needs no telling.
-        let _ = self.commands.send(Command::Close);
+        for way in &self.writers {
+            // A writer that has ended needs no telling.
+            let _ = way.commands.send(Command::Close);
+        }
+    }
+
+    /// The events by the writer they go to.
+    fn shares(&self, events: Vec<Event>) -> Vec<Vec<Event>> {
+        let count = self.writers.len();
+        let of = |event: &Event| partition::of(event.client.as_str()) % count;
+        // Most batches are one client's.
+        let one = events.first().map_or(0, of);
+        let mut shares = vec![Vec::new(); count];
+        if count == 1 || events.iter().all(|event| of(event) == one) {
+            shares[one] = events;
+        } else {
+            events.into_iter().for_each(|event| shares[of(&event)].push(event));
+        }
+        shares
     }
 
     fn take_room(&self, events: u32) -> Result<OwnedSemaphorePermit, Unavailable> {
         let room = Arc::clone(&self.room);
         room.try_acquire_many_owned(events).map_err(|_| Unavailable::QueueFull)
     }
+}
 
+impl Way {
     fn send(&self, command: Command) -> Result<(), Unavailable> {
         self.commands.send(command).map_err(|_| Unavailable::Closed)
+    }
+}
+
+impl Health {
+    fn is_well(&self) -> bool {
+        self.alive.load(Ordering::Acquire) && !self.failing.load(Ordering::Acquire)
     }
 }

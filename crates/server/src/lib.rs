@@ -7,5 +7,6 @@ pub mod clock;
 mod crash;
 pub mod diagnoser;
 pub mod ingest;
+pub mod partition;
 pub mod roles;
 pub mod store;

@@ -89,7 +89,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
     // which is better than to go on without.
     let broken = tokio::select! {
         _ = &mut serving => None,
-        () = writer.finished() => Some("the writer"),
+        () = writer.one_finished() => Some("the writer"),
         _ = &mut judging => Some("the diagnoser"),
     };
     if let Some(part) = broken {

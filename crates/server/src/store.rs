@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 
 mod diagnoses;
 mod error;
+mod leadership;
+mod postgres;
 mod reader;
 mod retention;
 pub mod schema;
@@ -24,7 +26,9 @@ mod writer;
 pub const DATABASE: &str = sqlite::DATABASE;
 
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
-pub use error::StoreError;
+pub use error::{Class, StoreError};
+pub use leadership::Leadership;
+pub use postgres::{Failure as PostgresFailure, Settings as PostgresSettings};
 pub use reader::{Cell, Reader};
 pub use retention::{Pruned, Retention};
 pub use summary::{MeanStages, SummaryQuery, SummaryRow};
@@ -40,6 +44,8 @@ const READERS: usize = 4;
 pub enum Location {
     /// In a directory on this machine, in SQLite.
     Directory(PathBuf),
+    /// In a PostgreSQL database, which other programs share.
+    Postgres(PostgresSettings),
 }
 
 /// An open store. Cheap to clone.
@@ -55,14 +61,19 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens a store, making what is missing (a directory 0700, its database 0600) and bringing
-    /// the schema up to date. Blocks.
+    /// Opens a store. In a directory, makes what is missing (the directory 0700, its database 0600)
+    /// and brings the schema up to date; a shared database is brought up to date by
+    /// [`schema::up`], once for all who use it, and refused where its schema is not this program's.
+    /// Blocks.
     pub fn open(location: impl Into<Location>) -> Result<Self, StoreError> {
         let location = location.into();
-        schema::up(&location)?;
+        let first = match location {
+            Location::Directory(_) => schema::up(&location).map(|_| None)?,
+            Location::Postgres(_) => Some(Reader::at(&location)?),
+        };
         let inner = Inner {
             location,
-            idle: Mutex::new(Vec::new()),
+            idle: Mutex::new(first.into_iter().collect()),
             turns: Arc::new(Semaphore::new(READERS)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -83,6 +94,11 @@ impl Store {
         Writer::at(self.location())
     }
 
+    /// The wish to be the one that acts in the matter of this name, among all who use this store.
+    pub fn leadership(&self, name: &'static str) -> Leadership {
+        Leadership::new(self.location().clone(), name)
+    }
+
     /// Lends `look` a reader on a thread that may block.
     pub async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
     where
@@ -95,14 +111,14 @@ impl Store {
         let work = move || {
             // Kept by the work, not by who waits for it: a caller that went away frees no turn.
             let _turn = turn;
-            let idle = inner.readers().pop();
+            let idle = inner.readers().pop().filter(Reader::is_usable);
             let reader = match idle {
                 Some(reader) => reader,
                 None => Reader::at(&inner.location)?,
             };
             let found = look(&reader);
             // One that failed may sit in a half-read state: it is dropped, not lent again.
-            if found.is_ok() {
+            if found.is_ok() && reader.is_usable() {
                 inner.readers().push(reader);
             }
             found

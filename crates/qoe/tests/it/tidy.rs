@@ -24,6 +24,12 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         below: "crates",
+        word: "tokio_postgres",
+        except: &["crates/server/src/store/postgres"],
+        why: "only the shared store speaks to PostgreSQL",
+    },
+    Wall {
+        below: "crates",
         word: "axum::",
         except: &["crates/server/src/ingest", "crates/server/src/api", "crates/server/tests"],
         why: "only the HTTP edges know the framework",

@@ -6,11 +6,12 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::future;
 use model::Event;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Applied, Health, Settings, Unavailable};
-use crate::store::{Judged, StoreError, Writer};
+use crate::store::{Class, Judged, StoreError, Writer};
 
 /// What the thread can be told.
 pub(super) enum Command {
@@ -28,11 +29,21 @@ pub(super) struct Job {
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// The writer's thread. It ends when it is told to, or the last [`super::Aggregator`] is dropped,
-/// and what was queued is committed.
-#[must_use = "wait for it, so that what was queued is committed"]
-pub struct WriterThread {
-    ended: Option<oneshot::Receiver<()>>,
+/// The writers' threads. They end when they are told to, or the last [`super::Aggregator`] is
+/// dropped, and what was queued is committed.
+#[must_use = "wait for them, so that what was queued is committed"]
+#[derive(Default)]
+pub struct WriterThreads {
+    ended: Vec<oneshot::Receiver<()>>,
+}
+
+/// What a thread does beside its batches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duties {
+    /// It tries a store that fails, and removes what is old.
+    AllChores,
+    /// It tries a store that fails.
+    Batches,
 }
 
 /// How often old rows are looked for, and how long the writer is left to batches between two
@@ -42,18 +53,20 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 /// How often a store that fails is tried, so that it is known to be well without traffic.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-impl WriterThread {
+impl WriterThreads {
     pub(super) fn start(
+        &mut self,
         writer: Writer,
         queue: Receiver<Command>,
         settings: Settings,
         health: Arc<Health>,
-    ) -> Self {
+        duties: Duties,
+    ) {
         let (end, ended) = oneshot::channel();
         health.alive.store(true, Ordering::Release);
         let run = move || {
             let alive = Alive(Arc::clone(&health));
-            Thread { writer, queue, settings, health, held: None }.run();
+            Thread { writer, queue, settings, health, duties, held: None }.run();
             drop(alive);
             // Sent by being dropped where the thread panicked.
             let _ = end.send(());
@@ -62,14 +75,21 @@ impl WriterThread {
             .name("writer".to_owned())
             .spawn(run)
             .expect("a thread can be started at start-up");
-        Self { ended: Some(ended) }
+        self.ended.push(ended);
     }
 
-    /// Resolves when all that was queued is committed and the thread has ended.
+    /// Resolves when all that was queued is committed and the threads have ended.
     pub async fn finished(&mut self) {
-        if let Some(ended) = &mut self.ended {
-            let _ = ended.await;
-            self.ended = None;
+        while !self.ended.is_empty() {
+            self.one_finished().await;
+        }
+    }
+
+    /// Resolves when one of them has ended, as it does unasked where it panicked.
+    pub async fn one_finished(&mut self) {
+        if !self.ended.is_empty() {
+            let (_, at, _) = future::select_all(&mut self.ended).await;
+            self.ended.swap_remove(at);
         }
     }
 }
@@ -88,6 +108,7 @@ struct Thread {
     queue: Receiver<Command>,
     settings: Settings,
     health: Arc<Health>,
+    duties: Duties,
     /// Taken from the queue while jobs were gathered; its turn is next.
     held: Option<Command>,
 }
@@ -149,8 +170,8 @@ impl Thread {
             waiting.push((answer, room));
         }
         let applied = self.writer.apply(&batches, (self.settings.now)());
-        // A row that can't be read must not fail those who share a transaction with its sender.
-        if matches!(applied, Err(StoreError::Corrupt { .. })) && batches.len() > 1 {
+        // What can't be counted must not fail those who share a transaction with its sender.
+        if is_of_the_batch(&applied) && batches.len() > 1 {
             for (events, (answer, room)) in batches.into_iter().zip(waiting) {
                 self.apply_together(vec![Job { events, answer, room }]);
             }
@@ -182,6 +203,9 @@ impl Thread {
             let _ = self.told(probed);
             return RETRY_EVERY;
         }
+        if self.duties == Duties::Batches {
+            return SWEEP_EVERY;
+        }
         let pruned = self.writer.prune(&self.settings.retention, (self.settings.now)());
         match self.told(pruned) {
             Ok(pruned) if pruned.more => SWEEP_PAUSE,
@@ -201,7 +225,7 @@ impl Thread {
             }
             Err(error) => {
                 // One cell that can't be read says nothing of the store as a whole.
-                let of_all = !matches!(error, StoreError::Corrupt { .. });
+                let of_all = error.class() != Class::Poison;
                 if !of_all || !self.health.failing.swap(true, Ordering::AcqRel) {
                     tracing::error!(%error, "a transaction failed");
                 }
@@ -209,4 +233,8 @@ impl Thread {
             }
         }
     }
+}
+
+fn is_of_the_batch<T>(done: &Result<T, StoreError>) -> bool {
+    done.as_ref().is_err_and(|error| error.class() == Class::Poison)
 }

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use rusqlite::ErrorCode;
+
+use super::postgres::Failure;
+
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -59,6 +63,45 @@ pub enum StoreError {
         /// Why not.
         source: Box<rusqlite::Error>,
     },
+    /// PostgreSQL refused, or could not be asked.
+    #[error("cannot {doing}: {source}")]
+    Postgres {
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        source: Box<Failure>,
+    },
+    /// The text is not the URL of a database. It is not shown: it holds a password.
+    #[error("the database's URL can't be used: {0}")]
+    Url(String),
+    /// The database server is too old.
+    #[error("the server is PostgreSQL {found}, this program needs {needed} or newer")]
+    ServerTooOld {
+        /// The server's version.
+        found: i32,
+        /// The oldest that will do.
+        needed: i32,
+    },
+    /// The database server would lose what it has committed.
+    #[error("the server would lose what it commits: {setting} is {value}")]
+    ServerNotDurable {
+        /// The server's setting.
+        setting: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// Others changed the same windows again and again.
+    #[error("cannot count events: other programs keep changing the same windows")]
+    Contended,
+    /// The database's answer does not fit what was asked.
+    #[error("the database's answer does not fit what was asked")]
+    Disorder,
+    /// A moment that no table can keep.
+    #[error("no table can keep the time {ms} ms")]
+    OutOfRange {
+        /// Milliseconds since the Unix epoch.
+        ms: i64,
+    },
     /// A kept value can't be read back.
     #[error("cannot read {what} of {client_id} at {target}: {detail}")]
     Corrupt {
@@ -83,4 +126,79 @@ pub enum StoreError {
         /// The bound.
         limit: usize,
     },
+}
+
+/// What is to be done about work that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It passes: the same work is done again, as often as it takes.
+    Again,
+    /// Something in the work itself: it is halved until what is at fault stands alone, and that
+    /// is put aside.
+    Poison,
+    /// Nothing is wrong with the work, and waiting does not help: somebody has to be told.
+    Halt,
+}
+
+impl StoreError {
+    /// What is to be done about the work that met with this.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Postgres { source, .. } => source.class(),
+            Self::Database { source, .. } => class_of(source),
+            Self::Path { .. } | Self::Contended | Self::Closed | Self::Random(_) => Class::Again,
+            Self::Corrupt { .. } | Self::OutOfRange { .. } | Self::TooMany { .. } => Class::Poison,
+            Self::TooOpen { .. }
+            | Self::NotDurable { .. }
+            | Self::ServerNotDurable { .. }
+            | Self::ServerTooOld { .. }
+            | Self::Url(_)
+            | Self::Version { .. }
+            | Self::Migration { .. }
+            | Self::Disorder => Class::Halt,
+        }
+    }
+}
+
+fn class_of(error: &rusqlite::Error) -> Class {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+            Class::Poison
+        }
+        // No such table, no database at all, damage, or no right to it.
+        Some(
+            ErrorCode::Unknown
+            | ErrorCode::NotADatabase
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::PermissionDenied
+            | ErrorCode::AuthorizationForStatementDenied
+            | ErrorCode::ApiMisuse
+            | ErrorCode::ParameterOutOfRange,
+        ) => Class::Halt,
+        // Full, locked, a disk that fails: it passes, or somebody is at it.
+        Some(_) => Class::Again,
+        // Columns that are not as this program knows them.
+        None => Class::Halt,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_passes_and_a_missing_table_does_not() {
+        let of = |code: i32| {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            StoreError::Database { doing: "count events", source: Box::new(error) }.class()
+        };
+        use rusqlite::ffi;
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_BUSY, ffi::SQLITE_READONLY] {
+            assert_eq!(of(code), Class::Again, "{code}");
+        }
+        assert_eq!(of(ffi::SQLITE_CONSTRAINT), Class::Poison);
+        for code in [ffi::SQLITE_ERROR, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB] {
+            assert_eq!(of(code), Class::Halt, "{code}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
 use super::summary::{SummaryQuery, SummaryRow};
 use super::tokens::TokenRecord;
 use super::windows::{Span, WindowQuery, WindowRow};
-use super::{Location, StoreError, sqlite};
+use super::{Location, StoreError, postgres, sqlite};
 
 /// A connection that only looks, beside a running server or without one. Each answer is of one
 /// moment. Blocks.
@@ -12,6 +12,7 @@ pub struct Reader(Backend);
 
 enum Backend {
     Sqlite(sqlite::Reader),
+    Postgres(postgres::Reader),
 }
 
 /// A client and one of its targets.
@@ -32,7 +33,16 @@ impl Reader {
     pub(super) fn at(location: &Location) -> Result<Self, StoreError> {
         Ok(Self(match location {
             Location::Directory(dir) => Backend::Sqlite(sqlite::Reader::open(dir)?),
+            Location::Postgres(database) => Backend::Postgres(postgres::Reader::open(database)?),
         }))
+    }
+
+    /// Whether it can be asked again.
+    pub(super) fn is_usable(&self) -> bool {
+        match &self.0 {
+            Backend::Sqlite(_) => true,
+            Backend::Postgres(reader) => !reader.is_closed(),
+        }
     }
 
     /// Windows by client, target and time. Whether there were more than the limit is the second
@@ -44,6 +54,7 @@ impl Reader {
     ) -> Result<(Vec<WindowRow>, bool), StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.windows(query, now_ms),
+            Backend::Postgres(reader) => reader.windows(query, now_ms),
         }
     }
 
@@ -61,6 +72,7 @@ impl Reader {
     ) -> Result<(Vec<SummaryRow>, bool), StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.summary_of(query, now_ms),
+            Backend::Postgres(reader) => reader.summary_of(query, now_ms),
         }
     }
 
@@ -72,6 +84,7 @@ impl Reader {
     ) -> Result<(Vec<DiagnosisRow>, bool), StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.diagnoses(query),
+            Backend::Postgres(reader) => reader.diagnoses(query),
         }
     }
 
@@ -79,6 +92,7 @@ impl Reader {
     pub fn tasks(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.tasks(limit),
+            Backend::Postgres(reader) => reader.tasks(limit),
         }
     }
 
@@ -86,6 +100,7 @@ impl Reader {
     pub fn cell_windows(&self, cell: &Cell, span: Span) -> Result<Vec<LabelledWindow>, StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.cell_windows(cell, span),
+            Backend::Postgres(reader) => reader.cell_windows(cell, span),
         }
     }
 
@@ -93,6 +108,7 @@ impl Reader {
     pub fn has_windows_from(&self, cell: &Cell, from_ms: i64) -> Result<bool, StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.has_windows_from(cell, from_ms),
+            Backend::Postgres(reader) => reader.has_windows_from(cell, from_ms),
         }
     }
 
@@ -100,18 +116,21 @@ impl Reader {
     pub fn cell_diagnoses(&self, cell: &Cell, span: Span) -> Result<Vec<DiagnosisRow>, StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.cell_diagnoses(cell, span),
+            Backend::Postgres(reader) => reader.cell_diagnoses(cell, span),
         }
     }
 
     pub(super) fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.token(id),
+            Backend::Postgres(reader) => reader.token(id),
         }
     }
 
     pub(super) fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.tokens(),
+            Backend::Postgres(reader) => reader.tokens(),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The schema and its migrations, up and down. Both stores number theirs alike.
 
-use super::{Location, StoreError, sqlite};
+use super::{Location, StoreError, postgres, sqlite};
 
 /// The schema version this program works with.
 pub const LATEST: usize = sqlite::schema::LATEST;
+
+const _: () = assert!(LATEST == postgres::schema::LATEST, "both stores go step by step together");
 
 /// The schema version of a store; 0 where it has no tables.
 pub fn version(location: impl Into<Location>) -> Result<usize, StoreError> {
     match &location.into() {
         Location::Directory(dir) => sqlite::schema::version(dir),
+        Location::Postgres(database) => postgres::schema::version(database),
     }
 }
 
@@ -17,6 +20,7 @@ pub fn version(location: impl Into<Location>) -> Result<usize, StoreError> {
 pub fn up(location: impl Into<Location>) -> Result<usize, StoreError> {
     match &location.into() {
         Location::Directory(dir) => sqlite::schema::up(dir),
+        Location::Postgres(database) => postgres::schema::up(database),
     }
 }
 
@@ -25,5 +29,6 @@ pub fn up(location: impl Into<Location>) -> Result<usize, StoreError> {
 pub fn down(location: impl Into<Location>, version: usize) -> Result<usize, StoreError> {
     match &location.into() {
         Location::Directory(dir) => sqlite::schema::down(dir, version),
+        Location::Postgres(database) => postgres::schema::down(database, version),
     }
 }

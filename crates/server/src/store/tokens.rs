@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::{Location, Reader, Store, StoreError, sqlite};
+use super::{Location, Reader, Store, StoreError, postgres, sqlite};
 use crate::clock::now_ms;
 
 /// The tokens of one store. Cheap to clone.
@@ -88,6 +88,7 @@ impl Tokens {
         };
         match self.store.location() {
             Location::Directory(dir) => sqlite::tokens::create(dir, &new)?,
+            Location::Postgres(database) => postgres::tokens::create(database, &new)?,
         }
         Ok(text)
     }
@@ -102,6 +103,7 @@ impl Tokens {
     pub fn revoke(&self, id: &str) -> Result<bool, StoreError> {
         match self.store.location() {
             Location::Directory(dir) => sqlite::tokens::revoke(dir, id, now_ms()),
+            Location::Postgres(database) => postgres::tokens::revoke(database, id, now_ms()),
         }
     }
 

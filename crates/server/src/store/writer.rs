@@ -4,7 +4,7 @@ use model::Event;
 
 use super::diagnoses::Judged;
 use super::retention::{Pruned, Retention};
-use super::{Location, StoreError, sqlite};
+use super::{Location, StoreError, postgres, sqlite};
 
 /// A connection that changes windows and diagnoses. Each method is one transaction: it stands as
 /// a whole or not at all.
@@ -12,12 +12,20 @@ pub struct Writer(Backend);
 
 enum Backend {
     Sqlite(sqlite::Writer),
+    Postgres(postgres::Writer),
 }
 
 impl Writer {
+    /// Opens the store, which must be there and of this program's schema version. An embedded one
+    /// has one writer at a time.
+    pub fn open(location: impl Into<Location>) -> Result<Self, StoreError> {
+        Self::at(&location.into())
+    }
+
     pub(super) fn at(location: &Location) -> Result<Self, StoreError> {
         Ok(Self(match location {
             Location::Directory(dir) => Backend::Sqlite(sqlite::Writer::open(dir)?),
+            Location::Postgres(database) => Backend::Postgres(postgres::Writer::open(database)?),
         }))
     }
 
@@ -26,6 +34,7 @@ impl Writer {
     pub fn apply(&mut self, batches: &[Vec<Event>], now_ms: i64) -> Result<Vec<usize>, StoreError> {
         match &mut self.0 {
             Backend::Sqlite(writer) => writer.apply(batches, now_ms),
+            Backend::Postgres(writer) => writer.apply(batches, now_ms),
         }
     }
 
@@ -33,6 +42,7 @@ impl Writer {
     pub fn record(&mut self, judged: &[Judged]) -> Result<(), StoreError> {
         match &mut self.0 {
             Backend::Sqlite(writer) => writer.record(judged),
+            Backend::Postgres(writer) => writer.record(judged),
         }
     }
 
@@ -40,6 +50,7 @@ impl Writer {
     pub fn prune(&mut self, keep: &Retention, now_ms: i64) -> Result<Pruned, StoreError> {
         match &mut self.0 {
             Backend::Sqlite(writer) => writer.prune(keep, now_ms),
+            Backend::Postgres(writer) => writer.prune(keep, now_ms),
         }
     }
 
@@ -47,6 +58,7 @@ impl Writer {
     pub fn probe(&mut self) -> Result<(), StoreError> {
         match &mut self.0 {
             Backend::Sqlite(writer) => writer.probe(),
+            Backend::Postgres(writer) => writer.probe(),
         }
     }
 }

@@ -15,4 +15,7 @@ mod raw_http;
 mod roles;
 mod secrets;
 mod store;
+mod store_agree;
+mod store_contract;
+mod store_shared;
 mod world;

@@ -1,12 +1,15 @@
-//! A data directory and events to count in it.
+//! A store of either kind and events to count in it.
 
 use std::path::PathBuf;
 
 use model::event::Timings;
 use model::units::{MINUTE_MS, Micros, Minute};
 use model::{BitsPerSecond, ClientId, ErrorStage, Event, Target};
-use server::aggregator::{Aggregator, Settings, WriterThread};
-use server::store::{Cell, Reader, Span, Store, WindowQuery, WindowRow};
+use server::aggregator::{Aggregator, Settings, WriterThreads};
+use server::store::{
+    Cell, Location, PostgresSettings, Reader, Span, Store, WindowQuery, WindowRow, schema,
+};
+use testbed::servers::postgres::{Database, Postgres};
 use uuid::Uuid;
 
 /// A round moment, on a minute: 2023-11-14T22:13:00Z.
@@ -14,26 +17,62 @@ pub(crate) const T0: i64 = 1_699_999_980_000;
 pub(crate) const TARGET: &str = "https://t.example/";
 pub(crate) const ALWAYS: Span = Span { from_ms: 0, to_ms: i64::MAX };
 
-/// A data directory that goes with the test.
+/// A store that goes with the test.
 pub(crate) struct World {
     pub(crate) store: Store,
-    dir: tempfile::TempDir,
+    place: Place,
+}
+
+enum Place {
+    Directory(tempfile::TempDir),
+    Database(Database),
 }
 
 /// A store with its writer at work.
 pub(crate) struct Running {
     pub(crate) aggregator: Aggregator,
-    pub(crate) writer: WriterThread,
+    pub(crate) writer: WriterThreads,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { store: Store::open(&dir.path().join("data")).unwrap(), dir }
+        let store = Store::open(&dir.path().join("data")).unwrap();
+        Self { store, place: Place::Directory(dir) }
+    }
+
+    /// A shared store of its own, on the tests' PostgreSQL server.
+    pub(crate) fn shared() -> Self {
+        Self::on(apart(|| Postgres::shared().unwrap()))
+    }
+
+    /// A shared store on that server.
+    pub(crate) fn on(server: &Postgres) -> Self {
+        let database = apart(|| server.create_database().unwrap());
+        let location = Location::from(settings_of(&database));
+        schema::up(&location).unwrap();
+        Self { store: Store::open(&location).unwrap(), place: Place::Database(database) }
+    }
+
+    /// The database of a shared store.
+    pub(crate) fn database(&self) -> &Database {
+        match &self.place {
+            Place::Database(database) => database,
+            Place::Directory(_) => panic!("this store is embedded"),
+        }
+    }
+
+    /// Runs statements on a shared store, beside the program.
+    pub(crate) fn sql(&self, statements: &str) {
+        let database = self.database();
+        apart(|| database.connect().unwrap().batch_execute(statements).unwrap());
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
-        self.dir.path().join("data")
+        match &self.place {
+            Place::Directory(dir) => dir.path().join("data"),
+            Place::Database(_) => panic!("this store has no directory"),
+        }
     }
 
     pub(crate) fn start(&self, settings: Settings) -> Running {
@@ -65,6 +104,16 @@ impl World {
             })
             .collect()
     }
+}
+
+/// Runs `work` on a thread of its own: the client of the tests' server may not meet async code.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+}
+
+/// How our program reaches a test's database.
+pub(crate) fn settings_of(database: &Database) -> PostgresSettings {
+    PostgresSettings::parse(&database.url(), None).unwrap().accept_data_loss()
 }
 
 impl Running {

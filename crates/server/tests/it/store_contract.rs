@@ -1,0 +1,425 @@
+//! What both stores promise, each test on both.
+
+use std::time::Duration;
+
+use model::units::MINUTE_MS;
+use model::{Event, Target};
+use server::aggregator::{Aggregator, Applied, Settings, Unavailable};
+use server::diagnoser;
+use server::store::tokens::{id_of, sha256};
+use server::store::{
+    DiagnosisQuery, Judged, Reader, Retention, Scope, Span, SummaryQuery, WindowQuery, schema,
+};
+
+use crate::world::{ALWAYS, Running, T0, TARGET, World, cell, event, minute};
+
+/// A test of each of these on either store.
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::new()).await })*
+        }
+        mod shared {
+            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::shared()).await })*
+        }
+    };
+}
+
+on_both_stores! {
+    an_event_counts_once_within_a_batch_and_across_batches,
+    ids_are_per_client,
+    requests_that_share_a_transaction_are_each_told_of_their_own_duplicates,
+    a_flood_of_duplicates_leaves_every_row_as_it_was,
+    late_events_count_in_a_new_revision_of_their_window,
+    what_was_counted_is_known_to_every_later_program,
+    what_was_queued_before_the_end_is_counted_and_what_comes_later_is_refused,
+    a_store_without_its_tables_halts_and_is_taken_up_again,
+    names_of_any_letters_and_length_come_back_as_they_were,
+    windows_come_by_client_and_target_and_time_and_the_newest_first_where_they_are_bounded,
+    a_summary_merges_windows_and_is_bounded_by_rows,
+    readers_see_each_commit,
+    tokens_are_known_at_once_and_not_after_they_were_revoked,
+    ids_outlive_the_events_that_are_accepted_and_windows_outlive_ids,
+    a_clock_that_leaps_ahead_removes_nothing,
+    a_fault_is_labelled_told_as_one_run_and_closed,
+    what_comes_while_a_cell_is_judged_leaves_it_queued,
+    a_cell_that_is_judged_twice_is_settled_by_its_own_judgement_alone,
+    a_cell_that_is_not_done_goes_on_where_it_was_left,
+    one_who_acts_is_one_who_leads,
+}
+
+fn settings() -> Settings {
+    Settings { now: || T0, ..Settings::default() }
+}
+
+fn at(minutes: i64) -> i64 {
+    T0 + minutes * MINUTE_MS
+}
+
+fn of(client: &str, target: &str, n: u64, ts_ms: i64) -> Event {
+    Event { target: Target::trusted(target), ..event(client, n, ts_ms) }
+}
+
+async fn submit(aggregator: &Aggregator, events: Vec<Event>) -> usize {
+    aggregator.submit(events).await.unwrap().duplicates
+}
+
+async fn an_event_counts_once_within_a_batch_and_across_batches(world: World) {
+    let Running { aggregator, .. } = &world.start(settings());
+    let twice = vec![event("c", 1, T0), event("c", 2, T0), event("c", 1, T0)];
+    assert_eq!(submit(aggregator, twice.clone()).await, 1);
+    assert_eq!(submit(aggregator, twice).await, 3);
+    let [window] = &world.windows()[..] else { panic!() };
+    assert_eq!((window.counts.total, window.revision, window.updated_at), (2, 1, T0));
+    assert_eq!(submit(aggregator, Vec::new()).await, 0);
+}
+
+async fn ids_are_per_client(world: World) {
+    let Running { aggregator, .. } = &world.start(settings());
+    let both = vec![event("a", 1, T0), event("b", 1, T0)];
+    assert_eq!(submit(aggregator, both).await, 0);
+    assert_eq!(world.windows().len(), 2);
+}
+
+async fn requests_that_share_a_transaction_are_each_told_of_their_own_duplicates(world: World) {
+    let mut writer = world.store.writer().unwrap();
+    let batches = [vec![event("c", 1, T0)], vec![event("c", 1, T0), event("c", 2, T0)]];
+    assert_eq!(writer.apply(&batches, T0).unwrap(), [0, 1]);
+    assert_eq!(writer.apply(&batches, T0).unwrap(), [1, 2]);
+}
+
+async fn a_flood_of_duplicates_leaves_every_row_as_it_was(world: World) {
+    let Running { aggregator, .. } = &world.start(settings());
+    let batch: Vec<_> = (0..200).map(|n| event("c", n, T0 + n.cast_signed() * 1_000)).collect();
+    submit(aggregator, batch.clone()).await;
+    let before = world.windows();
+    for _ in 0..10 {
+        assert_eq!(submit(aggregator, batch.clone()).await, 200);
+    }
+    assert_eq!(world.windows(), before);
+}
+
+async fn late_events_count_in_a_new_revision_of_their_window(world: World) {
+    let Running { aggregator, .. } = &world.start(settings());
+    for (revision, late_ms) in [(1, 0), (2, 3 * MINUTE_MS), (3, 6 * 24 * 60 * MINUTE_MS)] {
+        // Late by the clock of the server; the window is that of the event.
+        submit(aggregator, vec![event("c", revision, T0), event("c", revision, T0 + late_ms)])
+            .await;
+        let window = &world.windows()[0];
+        assert_eq!((window.window_start_ts, window.revision), (T0, revision));
+    }
+}
+
+async fn what_was_counted_is_known_to_every_later_program(world: World) {
+    let batch: Vec<_> = (0..10).map(|n| event("c", n, T0)).collect();
+    for duplicates in [0, 10] {
+        let running = world.start(settings());
+        assert_eq!(submit(&running.aggregator, batch.clone()).await, duplicates);
+        running.stop().await;
+    }
+    assert_eq!(world.windows()[0].counts.total, 10);
+}
+
+async fn what_was_queued_before_the_end_is_counted_and_what_comes_later_is_refused(world: World) {
+    let Running { aggregator, mut writer } = world.start(settings());
+    let queued: Vec<_> = (0..20)
+        .map(|n| {
+            let (aggregator, client) = (aggregator.clone(), format!("c{}", n % 7));
+            async move { aggregator.submit(vec![event(&client, n, T0)]).await }
+        })
+        .collect();
+    let all = futures_util::future::join_all(queued);
+    let close = async { aggregator.close() };
+    let (answers, ()) = tokio::join!(all, close);
+    writer.finished().await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(world.windows().iter().map(|window| window.counts.total).sum::<u64>(), 20);
+    let refused = aggregator.submit(vec![event("c", 99, T0)]).await;
+    assert!(matches!(refused, Err(Unavailable::Closed)), "{refused:?}");
+    assert!(!aggregator.alive());
+}
+
+async fn a_store_without_its_tables_halts_and_is_taken_up_again(world: World) {
+    let Running { aggregator, .. } = &world.start(settings());
+    let location = world.store.location();
+    let batch = vec![event("c", 1, T0)];
+    let mut writer = world.store.writer().unwrap();
+    writer.probe().unwrap();
+    assert!(aggregator.ready());
+    schema::down(location, 0).unwrap();
+    assert_eq!(schema::version(location).unwrap(), 0);
+    let refused = aggregator.submit(batch.clone()).await.unwrap_err();
+    assert_eq!(refused.class(), server::store::Class::Halt, "{refused}");
+    assert!(aggregator.alive() && !aggregator.ready());
+    writer.probe().unwrap_err();
+    Reader::open(location).err().unwrap();
+    assert_eq!(schema::up(location).unwrap(), 0);
+    assert_eq!(schema::up(location).unwrap(), schema::LATEST);
+    assert_eq!(aggregator.submit(batch).await.unwrap(), Applied { duplicates: 0 });
+    writer.probe().unwrap();
+    assert_eq!(world.windows().len(), 1);
+}
+
+async fn names_of_any_letters_and_length_come_back_as_they_were(world: World) {
+    let long = format!("https://t.example/{}", "x".repeat(2_030));
+    let names = ["ü's \"probe\" \\ %s {}", "\u{1f600}", "Z", "a", &"n".repeat(255)];
+    let mut events: Vec<Event> = names.iter().map(|name| of(name, TARGET, 1, T0)).collect();
+    events.push(of("a", &long, 2, T0));
+    world.store.writer().unwrap().apply(&[events], T0).unwrap();
+    let found: Vec<_> =
+        world.windows().into_iter().map(|row| (row.client_id, row.target)).collect();
+    let mut expected: Vec<_> =
+        names.iter().map(|name| ((*name).to_owned(), TARGET.to_owned())).collect();
+    expected.push(("a".to_owned(), long));
+    // By their bytes, capital letters first.
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+async fn windows_come_by_client_and_target_and_time_and_the_newest_first_where_they_are_bounded(
+    world: World,
+) {
+    let mut events = Vec::new();
+    for (n, (client, target)) in [("a", "s"), ("a", "t"), ("b", "s")].into_iter().enumerate() {
+        for minute in 0..4 {
+            events.push(of(client, target, n as u64, at(minute)));
+        }
+    }
+    world.store.writer().unwrap().apply(&[events], T0).unwrap();
+    let reader = world.reader();
+    let ask = |client_id: Option<&str>, target: Option<&str>, span: Span, limit: usize| {
+        let [client_id, target] = [client_id, target].map(|name| name.map(str::to_owned));
+        let query = WindowQuery { client_id, target, span, limit };
+        let (rows, more) = reader.windows(&query, T0).unwrap();
+        let name = |row: &server::store::WindowRow| {
+            let minute = (row.window_start_ts - T0) / MINUTE_MS;
+            format!("{}{}{minute}", row.client_id, row.target)
+        };
+        (rows.iter().map(name).collect::<Vec<_>>().join(" "), more)
+    };
+    let told = |rows: &str, more| (rows.to_owned(), more);
+    let all = "as0 as1 as2 as3 at0 at1 at2 at3 bs0 bs1 bs2 bs3";
+    assert_eq!(ask(None, None, ALWAYS, 12), told(all, false));
+    assert_eq!(ask(None, None, ALWAYS, 6), told("as0 as1 as2 as3 at2 at3", true));
+    assert_eq!(ask(None, None, ALWAYS, 8), told("as0 as1 as2 as3 at0 at1 at2 at3", true));
+    assert_eq!(ask(None, Some("s"), ALWAYS, 5), told("as0 as1 as2 as3 bs3", true));
+    assert_eq!(ask(Some("a"), Some("t"), ALWAYS, 2), told("at2 at3", true));
+    assert_eq!(ask(Some("nobody"), None, ALWAYS, 2), told("", false));
+    let middle = Span { from_ms: at(1), to_ms: at(3) };
+    assert_eq!(ask(Some("a"), None, middle, 9), told("as1 as2 at1 at2", false));
+    let one = &reader
+        .windows(&WindowQuery { client_id: None, target: None, span: middle, limit: 1 }, at(4))
+        .unwrap()
+        .0[0];
+    assert!(one.provisional && one.diagnosis_label.is_none());
+    assert!(reader.has_windows_from(&cell("a", "t"), at(3)).unwrap());
+    assert!(!reader.has_windows_from(&cell("a", "t"), at(4)).unwrap());
+}
+
+async fn a_summary_merges_windows_and_is_bounded_by_rows(world: World) {
+    let events = |client, target, first: u64| {
+        (0..30).map(move |n| of(client, target, first + n, at(n as i64 / 10)))
+    };
+    let all = events("a", "s", 0).chain(events("a", "t", 100)).chain(events("b", "t", 0)).collect();
+    world.store.writer().unwrap().apply(&[all], T0).unwrap();
+    let reader = world.reader();
+    let rows = reader.summary(ALWAYS, T0).unwrap();
+    let cells: Vec<_> =
+        rows.iter().map(|row| (row.client_id.as_str(), row.target.as_str())).collect();
+    assert_eq!(cells, [("a", "s"), ("a", "t"), ("b", "t")]);
+    for row in &rows {
+        assert_eq!((row.counts.total, row.windows, row.last_window_ts), (30, 3, at(2)));
+        assert!(row.mean.unwrap().n > 0 && row.last_window_provisional);
+    }
+    let ask = |target: Option<&str>, span, limit| {
+        let target = target.map(str::to_owned);
+        let query = SummaryQuery { client_id: None, target, span, limit };
+        let (rows, more) = reader.summary_of(&query, T0).unwrap();
+        (rows.iter().map(|row| row.counts.total).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(ask(None, ALWAYS, 2), (vec![30, 30], true));
+    assert_eq!(ask(Some("t"), ALWAYS, 2), (vec![30, 30], false));
+    assert_eq!(ask(None, Span { from_ms: at(1), to_ms: at(2) }, 9), (vec![10; 3], false));
+    assert_eq!(ask(None, Span { from_ms: at(7), to_ms: at(8) }, 9), (vec![], false));
+}
+
+async fn readers_see_each_commit(world: World) {
+    let mut writer = world.store.writer().unwrap();
+    let reader = world.reader();
+    for n in 1..=3 {
+        writer.apply(&[vec![event("c", n, T0)]], T0).unwrap();
+        assert_eq!(reader.summary(ALWAYS, T0).unwrap()[0].counts.total, n);
+    }
+}
+
+async fn tokens_are_known_at_once_and_not_after_they_were_revoked(world: World) {
+    let tokens = world.store.tokens();
+    // As another process would.
+    let elsewhere = server::store::Store::open(world.store.location()).unwrap().tokens();
+    let text = elsewhere.create("c", Scope::Ingest, Some(Duration::from_secs(60))).unwrap();
+    let forever = elsewhere.create("*", Scope::Admin, None).unwrap();
+    let id = id_of(&text);
+    let record = tokens.lookup(&id).await.unwrap().unwrap();
+    assert_eq!(record.sha256, sha256(&text));
+    assert_eq!((record.client_id.as_str(), record.scope), ("c", Scope::Ingest));
+    assert_eq!(record.expires_ms.unwrap() - record.created_ms, 60_000);
+    assert!(elsewhere.revoke(&id).unwrap());
+    assert!(tokens.lookup(&id).await.unwrap().unwrap().revoked);
+    assert!(!elsewhere.revoke("nobody's").unwrap());
+    assert_eq!(tokens.lookup("nobody's").await.unwrap(), None);
+    let mut kept: Vec<_> = elsewhere.list().unwrap().into_iter().map(|kept| kept.id).collect();
+    kept.sort();
+    let mut made = [id, id_of(&forever)];
+    made.sort();
+    assert_eq!(kept, made);
+}
+
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+
+/// Removes until there is nothing more to remove.
+fn prune(world: &World, now_ms: i64) {
+    let mut writer = world.store.writer().unwrap();
+    while writer.prune(&Retention::default(), now_ms).unwrap().more {}
+}
+
+async fn ids_outlive_the_events_that_are_accepted_and_windows_outlive_ids(world: World) {
+    let mut writer = world.store.writer().unwrap();
+    let old = [100, 20, 9, 7, 0].map(|days| event("c", days, T0 - days.cast_signed() * DAY_MS));
+    writer.apply(&[old.to_vec()], T0).unwrap();
+    prune(&world, T0);
+    // The window of 100 days is gone; the oldest event that ingest accepts is still known.
+    assert_eq!(world.windows().len(), 4);
+    assert_eq!(writer.apply(&[old[3..].to_vec()], T0).unwrap(), [2]);
+    // The ids of 20 and 9 days are gone, whose events nobody accepts any more.
+    assert_eq!(writer.apply(&[old[1..3].to_vec()], T0).unwrap(), [0]);
+}
+
+async fn a_clock_that_leaps_ahead_removes_nothing(world: World) {
+    let mut writer = world.store.writer().unwrap();
+    writer.apply(&[vec![event("c", 1, T0)]], T0).unwrap();
+    prune(&world, T0 + 1_000 * DAY_MS);
+    assert_eq!(world.windows().len(), 1);
+    assert_eq!(writer.apply(&[vec![event("c", 1, T0)]], T0).unwrap(), [1]);
+}
+
+const CLIENT: &str = "c";
+
+async fn send(running: &Running, minutes: impl IntoIterator<Item = (i64, bool)>) {
+    let events = minutes
+        .into_iter()
+        .flat_map(|(minutes, slow)| minute(CLIENT, model::units::Minute::of_ms(at(minutes)), slow));
+    running.aggregator.submit(events.collect()).await.unwrap();
+}
+
+/// Judges until nothing is queued; says how many cells that took.
+async fn judge_all(world: &World, running: &Running) -> usize {
+    let mut judged = 0;
+    loop {
+        match diagnoser::step(&world.store, &running.aggregator, T0).await.unwrap() {
+            0 => return judged,
+            cells => judged += cells,
+        }
+    }
+}
+
+async fn a_fault_is_labelled_told_as_one_run_and_closed(world: World) {
+    let running = world.start(Settings::default());
+    let reader = world.reader();
+    let runs = || reader.cell_diagnoses(&cell(CLIENT, TARGET), ALWAYS).unwrap();
+    send(&running, (0..30).map(|at| (at, false))).await;
+    send(&running, (30..40).map(|at| (at, true))).await;
+    assert_eq!(judge_all(&world, &running).await, 1);
+    let labels: Vec<_> = world.windows().into_iter().map(|row| row.diagnosis_label).collect();
+    assert_eq!(labels[10..30], vec![None; 20]);
+    assert_eq!(labels[30..40], vec![Some("dns-bound".to_owned()); 10]);
+    let [open] = &runs()[..] else { panic!() };
+    assert_eq!((open.open, open.windows, open.since_ts, open.last_ts), (true, 10, at(30), at(39)));
+    assert_eq!(
+        reader.summary(ALWAYS, T0).unwrap()[0].diagnosis_label.as_deref(),
+        Some("dns-bound")
+    );
+
+    send(&running, [(40, false)]).await;
+    judge_all(&world, &running).await;
+    let [closed] = &runs()[..] else { panic!() };
+    assert_eq!((closed.open, closed.last_ts, &closed.peak), (false, at(39), &open.peak));
+    assert_eq!(judge_all(&world, &running).await, 0);
+
+    let ask = |open, client_id: Option<&str>, span, limit| {
+        let client_id = client_id.map(str::to_owned);
+        let query = DiagnosisQuery { client_id, open, ..DiagnosisQuery::new(span, limit) };
+        let (rows, more) = reader.diagnoses(&query).unwrap();
+        (rows.len(), more)
+    };
+    assert_eq!(ask(None, None, ALWAYS, 1), (1, false));
+    assert_eq!(ask(None, None, ALWAYS, 0), (0, true));
+    assert_eq!(ask(Some(true), None, ALWAYS, 1), (0, false));
+    assert_eq!(ask(Some(false), Some(CLIENT), ALWAYS, 1), (1, false));
+    assert_eq!(ask(None, Some("another"), ALWAYS, 1), (0, false));
+    // It reaches into a span with its last moment, and not into the next minute.
+    let from = |from_ms| Span { from_ms, to_ms: i64::MAX };
+    assert_eq!(ask(None, None, from(at(40) - 1), 1), (1, false));
+    assert_eq!(ask(None, None, from(at(40)), 1), (0, false));
+}
+
+fn nothing_found(task: &server::store::Task) -> Judged {
+    let replaced = Span { from_ms: T0, to_ms: T0 };
+    let task = task.clone();
+    Judged { task, labels: Vec::new(), replaced, runs: Vec::new(), rest_ms: None }
+}
+
+async fn what_comes_while_a_cell_is_judged_leaves_it_queued(world: World) {
+    let running = world.start(Settings::default());
+    send(&running, [(0, false)]).await;
+    let reader = world.reader();
+    let [task] = &reader.tasks(10).unwrap()[..] else { panic!() };
+    running.aggregator.submit(vec![event(CLIENT, 999_999, at(-5))]).await.unwrap();
+    running.aggregator.record(vec![nothing_found(task)]).await.unwrap();
+    let [again] = &reader.tasks(10).unwrap()[..] else { panic!() };
+    assert!(again.generation > task.generation);
+    assert_eq!((again.oldest_ms, again.newest_ms), (at(-5), at(0)));
+    running.aggregator.record(vec![nothing_found(again)]).await.unwrap();
+    assert_eq!(reader.tasks(10).unwrap(), []);
+}
+
+async fn a_cell_that_is_judged_twice_is_settled_by_its_own_judgement_alone(world: World) {
+    let running = world.start(Settings::default());
+    let reader = world.reader();
+    let two = vec![of("a", "s", 1, T0), of("b", "s", 1, T0)];
+    running.aggregator.submit(two).await.unwrap();
+    let tasks = reader.tasks(10).unwrap();
+    assert_eq!(reader.tasks(1).unwrap(), tasks[..1]);
+    running.aggregator.record(vec![nothing_found(&tasks[1])]).await.unwrap();
+    assert_eq!(reader.tasks(10).unwrap(), tasks[..1]);
+    running.aggregator.record(vec![nothing_found(&tasks[1])]).await.unwrap();
+    assert_eq!(reader.tasks(10).unwrap(), tasks[..1]);
+}
+
+async fn a_cell_that_is_not_done_goes_on_where_it_was_left(world: World) {
+    let running = world.start(Settings::default());
+    let reader = world.reader();
+    send(&running, [(0, false), (3, false)]).await;
+    let [task] = &reader.tasks(10).unwrap()[..] else { panic!() };
+    let left = |rest: i64| Judged { rest_ms: Some(rest), ..nothing_found(task) };
+    running.aggregator.record(vec![left(at(2))]).await.unwrap();
+    let [rest] = &reader.tasks(10).unwrap()[..] else { panic!() };
+    assert_eq!((rest.oldest_ms, rest.newest_ms), (at(2), at(3)));
+    running.aggregator.record(vec![left(at(9))]).await.unwrap();
+    let [rest] = &reader.tasks(10).unwrap()[..] else { panic!() };
+    assert_eq!((rest.oldest_ms, rest.newest_ms), (at(9), at(9)));
+}
+
+async fn one_who_acts_is_one_who_leads(world: World) {
+    let mut first = world.store.leadership("diagnoser");
+    assert!(first.hold().unwrap() && first.hold().unwrap());
+    assert!(world.store.leadership("another matter").hold().unwrap());
+    if let server::store::Location::Postgres(_) = world.store.location() {
+        let mut second = world.store.leadership("diagnoser");
+        assert!(!second.hold().unwrap());
+        drop(first);
+        // The server notes the end of a connection in its own time.
+        while !second.hold().unwrap() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
