@@ -10,6 +10,7 @@ mod ingest;
 mod netns;
 mod packets;
 mod probing;
+mod shared;
 mod table;
 
 use std::process::ExitCode;
@@ -67,6 +68,10 @@ enum Part {
     Singles,
     /// Memory over five million events, against itself earlier
     Memory,
+    /// Events a second on PostgreSQL, against bare transactions over arrays
+    Shared,
+    /// The same with twenty million ids in the table, against an empty one (takes long: not in all)
+    Growth,
     /// CPU of one measurement against blackbox_exporter's
     Probe,
     /// CPU and time of one whole qoe check against curl's
@@ -75,8 +80,15 @@ enum Part {
     Accuracy,
 }
 
-const ALL: &[Part] =
-    &[Part::Batches, Part::Singles, Part::Memory, Part::Probe, Part::Check, Part::Accuracy];
+const ALL: &[Part] = &[
+    Part::Batches,
+    Part::Singles,
+    Part::Memory,
+    Part::Shared,
+    Part::Probe,
+    Part::Check,
+    Part::Accuracy,
+];
 
 fn main() -> ExitCode {
     let mut cli = Cli::parse();
@@ -109,6 +121,8 @@ fn run(part: Part, cli: &Cli) -> anyhow::Result<Vec<Ratio>> {
         Part::Batches => ingest::batches(times),
         Part::Singles => ingest::singles(times),
         Part::Memory => ingest::memory(),
+        Part::Shared => shared::shared(times),
+        Part::Growth => shared::growth(times),
         Part::Probe => probing::probe(cli.rounds),
         Part::Check => probing::check(cli.rounds),
         Part::Accuracy => accuracy::accuracy(cli.rounds),
