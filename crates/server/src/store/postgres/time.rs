@@ -17,11 +17,12 @@ const RANGE_US: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_2
 
 impl Time {
     fn to_us(self) -> i64 {
-        let us = self.0.saturating_mul(1_000).saturating_sub(EPOCH_US);
-        match us {
-            us if us < RANGE_US.start => i64::MIN,
-            us if us >= RANGE_US.end => i64::MAX,
-            us => us,
+        // Wider than either, so that what is out of range is not brought back into it.
+        let us = i128::from(self.0) * 1_000 - i128::from(EPOCH_US);
+        match i64::try_from(us) {
+            Ok(us) if RANGE_US.contains(&us) => us,
+            _ if us < 0 => i64::MIN,
+            _ => i64::MAX,
         }
     }
 
