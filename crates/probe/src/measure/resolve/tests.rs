@@ -21,10 +21,9 @@ impl Server {
     async fn start(
         answers: impl Fn(usize, &Message) -> Vec<Message> + Send + Sync + 'static,
     ) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (socket, tcp) = Self::bind().await;
         let address = socket.local_addr().unwrap();
         let queries = Arc::new(AtomicUsize::new(0));
-        let tcp = TcpListener::bind(address).await.unwrap();
         let counter = Arc::clone(&queries);
         let answers = Arc::new(answers);
         let udp_answers = Arc::clone(&answers);
@@ -55,6 +54,17 @@ impl Server {
             }
         });
         Self { address, queries }
+    }
+
+    /// One port for both protocols: a port that is free for UDP may be taken for TCP.
+    async fn bind() -> (UdpSocket, TcpListener) {
+        for _ in 0..100 {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(tcp) = TcpListener::bind(socket.local_addr().unwrap()).await {
+                return (socket, tcp);
+            }
+        }
+        panic!("no port is free for both UDP and TCP");
     }
 
     fn queries(&self) -> usize {
