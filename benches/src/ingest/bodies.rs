@@ -102,7 +102,7 @@ impl Bodies {
             let decoded = decode(&body, Media::Json, now_ms(), &Limits::default())
                 .context("failed to decode a body of our own")?;
             anyhow::ensure!(decoded.rejected.is_empty(), "refused: {:?}", decoded.rejected);
-            events.extend(decoded.events.into_iter().map(|(_, event)| event));
+            events.extend(decoded.events.into_iter().map(|taken| taken.event));
         }
         Ok(events)
     }

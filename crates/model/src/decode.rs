@@ -11,6 +11,7 @@ mod object;
 mod rejection;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -61,10 +62,21 @@ impl Default for Limits {
 /// A body, event by event: each is in one of the two lists, under its index.
 #[derive(Debug, Default, PartialEq)]
 pub struct Decoded {
-    /// The checked events with their place in the body, counted from 0, ascending.
-    pub events: Vec<(u32, Event)>,
+    /// The checked events, ascending by index.
+    pub events: Vec<Accepted>,
     /// What was refused, ascending by index.
     pub rejected: Vec<Rejection>,
+}
+
+/// A checked event and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its place among the events of the body, counted from 0.
+    pub index: u32,
+    /// Where its JSON text lies in the body, without white space around it.
+    pub bytes: Range<usize>,
+    /// What it says.
+    pub event: Event,
 }
 
 /// Why a body as a whole is refused.
@@ -106,13 +118,8 @@ pub fn decode(
     now_ms: i64,
     limits: &Limits,
 ) -> Result<Decoded, BodyError> {
-    let mut sorting = Sorting {
-        now_ms,
-        limits,
-        interned: Interned::default(),
-        decoded: Decoded::default(),
-        next: 0,
-    };
+    let mut sorting = Sorting::new(now_ms, limits);
+    sorting.origin = body.as_ptr().addr();
     match media {
         Media::Json => sorting.json(body)?,
         Media::Ndjson => sorting.ndjson(body)?,
@@ -120,10 +127,30 @@ pub fn decode(
     if sorting.next == 0 { Err(BodyError::Empty) } else { Ok(sorting.decoded) }
 }
 
+/// Checks events whose texts were taken apart before, such as those of a message on the bus.
+/// What can't be used is in [`Decoded::rejected`], and [`Accepted::bytes`] counts within each
+/// event's own text. How many there are is the caller's to bound.
+pub fn decode_each<'a>(
+    texts: impl IntoIterator<Item = &'a [u8]>,
+    now_ms: i64,
+    limits: &Limits,
+) -> Decoded {
+    let mut sorting = Sorting::new(now_ms, limits);
+    for text in texts {
+        sorting.origin = text.as_ptr().addr();
+        if let Err((column, what)) = sorting.text(text) {
+            sorting.bad_json(format!("column {column}: {what}"));
+        }
+    }
+    sorting.decoded
+}
+
 /// A body on its way into [`Decoded`].
 struct Sorting<'a> {
     now_ms: i64,
     limits: &'a Limits,
+    /// The address from which the places of events count.
+    origin: usize,
     interned: Interned,
     decoded: Decoded,
     next: u32,
@@ -134,7 +161,12 @@ struct Overflow(usize);
 
 const OVERFLOW: &str = "number out of range";
 
-impl Sorting<'_> {
+impl<'a> Sorting<'a> {
+    fn new(now_ms: i64, limits: &'a Limits) -> Self {
+        let (interned, decoded) = (Interned::default(), Decoded::default());
+        Self { now_ms, limits, origin: 0, interned, decoded, next: 0 }
+    }
+
     fn json(&mut self, body: &[u8]) -> Result<(), BodyError> {
         let text = std::str::from_utf8(body)
             .map_err(|e| syntax_at(body, e.valid_up_to(), "invalid UTF-8"))?;
@@ -168,38 +200,39 @@ impl Sorting<'_> {
             if self.next as usize == self.limits.max_events {
                 return Err(BodyError::TooManyEvents { limit: self.limits.max_events });
             }
-            let taken = std::str::from_utf8(line)
-                .map_err(|e| (e.valid_up_to() + 1, Cow::Borrowed("invalid UTF-8")))
-                .and_then(|line| {
-                    serde_json::from_str::<&RawValue>(line)
-                        .map_err(|e| (e.column(), Cow::Owned(message(&e))))
-                        .map(|value| (line, value.get()))
-                })
-                .and_then(|(line, event)| {
-                    self.event(event).map_err(|Overflow(at)| {
-                        (offset(line, event) + at + 1, Cow::Borrowed(OVERFLOW))
-                    })
-                });
-            if let Err((column, what)) = taken {
-                let line = number + 1;
-                self.decoded.rejected.push(Rejection {
-                    index: self.next,
-                    event_id: None,
-                    code: Code::BadJson,
-                    field: None,
-                    detail: format!("line {line}, column {column}: {what}"),
-                });
-                self.next += 1;
+            if let Err((column, what)) = self.text(line) {
+                self.bad_json(format!("line {}, column {column}: {what}", number + 1));
             }
         }
         Ok(())
+    }
+
+    /// Takes the next event, whatever its text holds; fails with the column of a mistake.
+    fn text(&mut self, text: &[u8]) -> Result<(), (usize, Cow<'static, str>)> {
+        let text = std::str::from_utf8(text)
+            .map_err(|e| (e.valid_up_to() + 1, Cow::Borrowed("invalid UTF-8")))?;
+        let value = serde_json::from_str::<&RawValue>(text)
+            .map_err(|e| (e.column(), Cow::Owned(message(&e))))?;
+        self.event(value.get())
+            .map_err(|Overflow(at)| (offset(text, value.get()) + at + 1, Cow::Borrowed(OVERFLOW)))
+    }
+
+    fn bad_json(&mut self, detail: String) {
+        let index = self.next;
+        let code = Code::BadJson;
+        self.decoded.rejected.push(Rejection { index, event_id: None, code, field: None, detail });
+        self.next += 1;
     }
 
     /// Takes the next event, given as well-formed JSON without white space around it.
     fn event(&mut self, text: &str) -> Result<(), Overflow> {
         let outcome = fields::read(text, self.now_ms, self.limits, &mut self.interned)?;
         match outcome {
-            Ok(event) => self.decoded.events.push((self.next, event)),
+            Ok(event) => {
+                let start = text.as_ptr().addr() - self.origin;
+                let bytes = start..start + text.len();
+                self.decoded.events.push(Accepted { index: self.next, bytes, event });
+            }
             Err(refused) => self.decoded.rejected.push(refused.at(self.next)),
         }
         self.next += 1;

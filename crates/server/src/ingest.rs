@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::{HeaderValue, StatusCode, header};
-use model::decode::{BodyError, Code, Decoded, Limits, Media, Rejection};
+use model::decode::{Accepted, BodyError, Code, Decoded, Limits, Media, Rejection};
 use model::{ClientId, Event};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -189,11 +189,11 @@ impl Ingest {
 fn of_client(decoded: Decoded, speaks_for: &str) -> (Vec<Event>, Vec<Rejection>) {
     let Decoded { events, mut rejected } = decoded;
     let own = |client: &ClientId| speaks_for == auth::ANY_CLIENT || client.as_str() == speaks_for;
-    if events.iter().all(|(_, event)| own(&event.client)) {
-        return (events.into_iter().map(|(_, event)| event).collect(), rejected);
+    if events.iter().all(|taken| own(&taken.event.client)) {
+        return (events.into_iter().map(|taken| taken.event).collect(), rejected);
     }
     let mut kept = Vec::with_capacity(events.len());
-    for (index, event) in events {
+    for Accepted { index, event, .. } in events {
         if own(&event.client) {
             kept.push(event);
         } else {

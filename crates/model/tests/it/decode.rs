@@ -1,6 +1,6 @@
 //! The contract rule by rule: a good event, one change, and what becomes of it.
 
-use model::decode::{BodyError, Code, Decoded, Limits, Media, decode};
+use model::decode::{BodyError, Code, Decoded, Limits, Media, decode, decode_each};
 use model::{BitsPerSecond, ErrorStage, Event, Metric, Micros};
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn json_body(body: &str) -> Result<Decoded, BodyError> {
 fn accepted(body: &str) -> Event {
     let mut decoded = json_body(body).unwrap();
     assert_eq!(decoded.rejected, [], "{body}");
-    decoded.events.remove(0).1
+    decoded.events.remove(0).event
 }
 
 fn rejected(body: &str) -> (Code, Option<String>, String) {
@@ -415,7 +415,7 @@ fn one_event_too_large_or_too_deep_costs_no_other() {
         deep(17),
     );
     let decoded = json_body(&body).unwrap();
-    let taken: Vec<u32> = decoded.events.iter().map(|(index, _)| *index).collect();
+    let taken: Vec<u32> = decoded.events.iter().map(|taken| taken.index).collect();
     assert_eq!(taken, [0, 1, 2, 4, 6]);
     let told: Vec<_> =
         decoded.rejected.iter().map(|r| (r.index, r.code, r.detail.as_str())).collect();
@@ -536,9 +536,9 @@ fn a_bad_line_among_a_hundred_is_refused_alone() {
 fn equal_clients_and_targets_share_their_text() {
     let event = good("1.0").to_string();
     let decoded = json_body(&format!("[{event},{event}]")).unwrap();
-    let [(_, a), (_, b)] = &decoded.events[..] else { panic!("two events") };
-    assert!(std::ptr::eq(a.client.as_str(), b.client.as_str()));
-    assert!(std::ptr::eq(a.target.as_str(), b.target.as_str()));
+    let [a, b] = &decoded.events[..] else { panic!("two events") };
+    assert!(std::ptr::eq(a.event.client.as_str(), b.event.client.as_str()));
+    assert!(std::ptr::eq(a.event.target.as_str(), b.event.target.as_str()));
 }
 
 #[test]
@@ -559,4 +559,24 @@ fn a_hostile_version_is_cut_and_escaped() {
     let (code, _, detail) = rejected(&with("1.0", &[("schema_version", &version)]));
     assert_eq!(code, Code::UnknownSchemaVersion);
     assert!(detail.starts_with("\\u{1b}[2Jxxx") && detail.len() < 120, "{detail}");
+}
+
+#[test]
+fn events_taken_apart_are_judged_one_by_one() {
+    let event = good("1.0").to_string();
+    let texts =
+        [event.as_str(), "{\"x\"", "", "[]", "{\"x\": 1e999}", "{}", &event].map(str::as_bytes);
+    let decoded = decode_each(texts, NOW, &Limits::default());
+    let taken: Vec<_> = decoded.events.iter().map(|taken| (taken.index, &taken.bytes)).collect();
+    assert_eq!(taken, [(0, &(0..event.len())), (6, &(0..event.len()))]);
+    let refused: Vec<_> =
+        decoded.rejected.iter().map(|r| (r.index, r.code, r.detail.as_str())).collect();
+    let expected = [
+        (1, Code::BadJson, "column 4: EOF while parsing an object"),
+        (2, Code::BadJson, "column 0: EOF while parsing a value"),
+        (3, Code::InvalidField, "an event must be an object"),
+        (4, Code::BadJson, "column 7: number out of range"),
+        (5, Code::MissingField, "is required"),
+    ];
+    assert_eq!(refused, expected);
 }

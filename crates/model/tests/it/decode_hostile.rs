@@ -1,7 +1,7 @@
 //! Whatever comes in: no panic, every event in exactly one list, and no event lost by what
 //! stands beside it.
 
-use model::decode::{Decoded, Limits, Media, decode};
+use model::decode::{Decoded, Limits, Media, decode, decode_each};
 use proptest::prelude::*;
 
 const NOW: i64 = 1_760_000_000_000;
@@ -35,10 +35,22 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn every_index_once(decoded: &Decoded) -> bool {
-    let mut all: Vec<u32> = decoded.events.iter().map(|(index, _)| *index).collect();
+    let mut all: Vec<u32> = decoded.events.iter().map(|taken| taken.index).collect();
     all.extend(decoded.rejected.iter().map(|rejection| rejection.index));
     all.sort_unstable();
     all.iter().zip(0_u32..).all(|(a, b)| *a == b)
+}
+
+/// Whether each event's bytes, cut out of the body, say what the event says.
+fn every_place_right(body: &[u8], decoded: &Decoded) -> bool {
+    let texts = decoded.events.iter().map(|taken| &body[taken.bytes.clone()]);
+    let alone = decode_each(texts, NOW, &Limits::default());
+    let events = |decoded: &Decoded| -> Vec<_> {
+        decoded.events.iter().map(|taken| taken.event.clone()).collect()
+    };
+    let tight = alone.events.iter().zip(&decoded.events);
+    events(&alone) == events(decoded)
+        && tight.into_iter().all(|(alone, taken)| alone.bytes == (0..taken.bytes.len()))
 }
 
 proptest! {
@@ -49,7 +61,14 @@ proptest! {
         let media = if ndjson { Media::Ndjson } else { Media::Json };
         if let Ok(decoded) = decode(&body, media, NOW, &Limits::default()) {
             prop_assert!(every_index_once(&decoded));
+            prop_assert!(every_place_right(&body, &decoded));
         }
+    }
+
+    #[test]
+    fn arbitrary_texts_are_judged(texts: Vec<Vec<u8>>) {
+        let texts = texts.iter().map(Vec::as_slice);
+        prop_assert!(every_index_once(&decode_each(texts, NOW, &Limits::default())));
     }
 
     #[test]
@@ -61,7 +80,8 @@ proptest! {
             Err(_) => prop_assert!(!valid),
             Ok(decoded) => {
                 prop_assert!(every_index_once(&decoded));
-                prop_assert_eq!(decoded.events.first().map(|(index, _)| *index), Some(0));
+                prop_assert!(every_place_right(&body, &decoded));
+                prop_assert_eq!(decoded.events.first().map(|taken| taken.index), Some(0));
             }
         }
     }
@@ -77,6 +97,7 @@ proptest! {
         }
         let decoded = decode(&body, Media::Ndjson, NOW, &Limits::default()).unwrap();
         prop_assert!(every_index_once(&decoded));
+        prop_assert!(every_place_right(&body, &decoded));
         // A mutation can break a line in two or leave it good, never spoil a good one.
         let untouched = lines.iter().filter(|line| line.is_none()).count();
         prop_assert!(decoded.events.len() >= untouched);
