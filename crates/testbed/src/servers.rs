@@ -11,6 +11,7 @@ pub mod nats;
 pub mod postgres;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,19 @@ use anyhow::bail;
 /// How long a server may take to come up on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Below the ports that Linux gives to outgoing connections: one of those could take the port
+/// before the server does, or while it is down, even a connection to that very port.
+const PORTS: Range<u16> = 20_000..32_000;
+
 /// A port that was free a moment ago.
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    for _ in 0..1_000 {
+        let port = rand::random_range(PORTS);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port of {PORTS:?} is free");
 }
 
 /// Waits until `ready` says so; the server's own log tells why it never was.

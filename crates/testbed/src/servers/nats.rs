@@ -24,11 +24,13 @@ pub struct Options {
     pub max_payload: usize,
     /// Where it keeps its streams, instead of a folder of its own.
     pub store: Option<PathBuf>,
+    /// What else stands in its file, such as who may connect.
+    pub more: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sync_always: true, max_payload: 1 << 20, store: None }
+        Self { sync_always: true, max_payload: 1 << 20, store: None, more: String::new() }
     }
 }
 
@@ -52,12 +54,13 @@ impl Nats {
         let dir = TempDir::with_prefix("qoe-nats-")?;
         let [port, monitor] = [free_port()?, free_port()?];
         let store = options.store.clone().unwrap_or_else(|| dir.path().join("store"));
-        let sync = if options.sync_always { "always" } else { "2m" };
+        let sync = if options.sync_always { "always" } else { "\"2m\"" };
         let config = format!(
             "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
-             max_payload: {}\njetstream {{ store_dir: \"{}\", sync_interval: {sync} }}\n",
+             max_payload: {}\njetstream {{ store_dir: \"{}\", sync_interval: {sync} }}\n{}\n",
             options.max_payload,
             store.display(),
+            options.more,
         );
         std::fs::write(dir.path().join("nats.conf"), config)?;
         let mut nats = Self { program, dir, port, monitor, process: None };
