@@ -3,6 +3,7 @@
 
 pub mod aggregator;
 pub mod api;
+pub mod bus;
 pub mod clock;
 mod crash;
 pub mod diagnoser;

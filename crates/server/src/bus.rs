@@ -1,0 +1,3 @@
+//! The bus between ingest and aggregators.
+
+pub mod message;
