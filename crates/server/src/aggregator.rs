@@ -11,6 +11,7 @@ use std::sync::{Arc, mpsc};
 use model::Event;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::bus::Refused;
 use crate::partition::{self, PARTITIONS};
 use crate::store::{Class, Judged, Location, Retention, Store, StoreError};
 
@@ -50,6 +51,9 @@ pub enum Unavailable {
     /// The transaction failed, and nothing of it stands.
     #[error("the store cannot write: {0}")]
     Store(Arc<StoreError>),
+    /// The bus did not confirm that it keeps all of the batch.
+    #[error("the bus does not take events: {0}")]
+    Bus(#[from] Refused),
     /// The writer has ended.
     #[error("the store is closed")]
     Closed,
@@ -93,7 +97,7 @@ impl Unavailable {
     /// What is to be done about the batch.
     pub fn class(&self) -> Class {
         match self {
-            Self::QueueFull | Self::Closed => Class::Again,
+            Self::QueueFull | Self::Bus(_) | Self::Closed => Class::Again,
             Self::Store(error) => error.class(),
         }
     }

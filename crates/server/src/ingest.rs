@@ -1,6 +1,7 @@
-//! The way in: events over HTTP. A request is answered 202 when its events are committed; what
+//! The way in: events over HTTP. A request is answered 202 when its events are durable; what
 //! is not accepted is said event by event.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use model::ClientId;
 use model::decode::{Accepted, BodyError, Code, Decoded, Limits, Media, Rejection};
-use model::{ClientId, Event};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::aggregator::{Aggregator, Applied, Unavailable};
+use crate::aggregator::Unavailable;
 use crate::store::Scope;
 use body::{Body, ByteLimits};
 use problem::Problem;
@@ -27,15 +29,17 @@ mod decompress;
 mod media;
 pub mod problem;
 mod rate;
+mod sink;
 
 pub use auth::Auth;
 pub use rate::Rate;
+pub use sink::Sink;
 
 /// What the ingest stands on.
 #[derive(Clone)]
 pub struct Deps {
     /// Where accepted events go.
-    pub aggregator: Aggregator,
+    pub sink: Sink,
     /// Who may send. Shared with the read API, so that both know a token at once.
     pub auth: Auth,
     /// What is too much.
@@ -139,8 +143,10 @@ impl Ingest {
             timeout: self.deps.settings.body_timeout,
         };
         let body = body::read(request, &limits, &self.large_bodies).await?;
-        let decoded = if encoding == media::Encoding::Identity && body.bytes.len() <= SMALL_BODY {
-            self.decode(&body.bytes, media)?
+        let small = encoding == media::Encoding::Identity && body.bytes.len() <= SMALL_BODY;
+        let (body, decoded) = if small {
+            let decoded = self.decode(&body.bytes, media)?;
+            (body.bytes, decoded)
         } else {
             self.decode_apart(body, media, encoding).await?
         };
@@ -149,9 +155,8 @@ impl Ingest {
             return Err(nothing_accepted(rejected));
         }
         let accepted = events.len();
-        let Applied { duplicates } =
-            self.deps.aggregator.submit(events).await.map_err(|e| unavailable(&e))?;
-        let answer = Answer { accepted, duplicates: Some(duplicates), rejected: &rejected };
+        let duplicates = self.deps.sink.submit(body, events).await.map_err(|e| unavailable(&e))?;
+        let answer = Answer { accepted, duplicates, rejected: &rejected };
         Ok(json(StatusCode::ACCEPTED, &answer))
     }
 
@@ -160,19 +165,25 @@ impl Ingest {
             .map_err(|error| body_problem(&error))
     }
 
-    /// Unpacks and reads a body on a thread for such work, when it is its turn.
+    /// Unpacks and reads a body on a thread for such work, when it is its turn. The body comes
+    /// back unpacked.
     async fn decode_apart(
         self: &Arc<Self>,
         body: Body,
         media: Media,
         encoding: media::Encoding,
-    ) -> Result<Decoded, Problem> {
+    ) -> Result<(Bytes, Decoded), Problem> {
         let _turn = self.heavy_work.acquire().await.map_err(|_| Problem::shutting_down())?;
         let ingest = Arc::clone(self);
         let work = tokio::task::spawn_blocking(move || {
             let limit = ingest.deps.settings.decoded_bytes;
             let unpacked = decompress::decompress(encoding, &body.bytes, limit)?;
-            ingest.decode(&unpacked, media)
+            let decoded = ingest.decode(&unpacked, media)?;
+            let unpacked = match unpacked {
+                Cow::Borrowed(_) => body.bytes,
+                Cow::Owned(unpacked) => unpacked.into(),
+            };
+            Ok((unpacked, decoded))
         });
         match work.await {
             Ok(decoded) => decoded,
@@ -186,20 +197,20 @@ impl Ingest {
 }
 
 /// Parts the events a token may bring from those of other clients, which are rejected.
-fn of_client(decoded: Decoded, speaks_for: &str) -> (Vec<Event>, Vec<Rejection>) {
+fn of_client(decoded: Decoded, speaks_for: &str) -> (Vec<Accepted>, Vec<Rejection>) {
     let Decoded { events, mut rejected } = decoded;
     let own = |client: &ClientId| speaks_for == auth::ANY_CLIENT || client.as_str() == speaks_for;
     if events.iter().all(|taken| own(&taken.event.client)) {
-        return (events.into_iter().map(|taken| taken.event).collect(), rejected);
+        return (events, rejected);
     }
     let mut kept = Vec::with_capacity(events.len());
-    for Accepted { index, event, .. } in events {
-        if own(&event.client) {
-            kept.push(event);
+    for taken in events {
+        if own(&taken.event.client) {
+            kept.push(taken);
         } else {
             rejected.push(Rejection {
-                index,
-                event_id: Some(event.id.to_string()),
+                index: taken.index,
+                event_id: Some(taken.event.id.to_string()),
                 code: Code::ClientMismatch,
                 field: Some("client_id".to_owned()),
                 detail: "the token speaks for another client".to_owned(),
@@ -241,8 +252,9 @@ fn body_problem(error: &BodyError) -> Problem {
 fn unavailable(error: &Unavailable) -> Problem {
     tracing::debug!(%error, "events not taken");
     let detail = match error {
-        Unavailable::QueueFull => "more events wait than the store can take now",
+        Unavailable::QueueFull => "more events wait than can be taken now",
         Unavailable::Store(_) => "the store cannot write now",
+        Unavailable::Bus(_) => "the bus does not take events now",
         Unavailable::Closed => "the server is shutting down",
     };
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(COME_AGAIN)

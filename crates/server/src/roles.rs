@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aggregator::{self, Aggregator};
 use crate::clock::now_ms;
 use crate::ingest::accept::{self, AcceptLimits};
-use crate::ingest::{self, Auth, auth, problem};
+use crate::ingest::{self, Auth, Sink, auth, problem};
 use crate::store::tokens;
 use crate::store::{Retention, Scope, Store, Tokens};
 use crate::{api, diagnoser};
@@ -57,7 +57,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
     let (aggregator, mut writer) = Aggregator::start(&store, settings)?;
     let auth = Auth::new(tokens, now_ms);
     let ingest = ingest::router(ingest::Deps {
-        aggregator: aggregator.clone(),
+        sink: Sink::Aggregator(aggregator.clone()),
         auth: auth.clone(),
         settings: ingest_settings,
         now: now_ms,

@@ -30,6 +30,12 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         below: "crates",
+        word: "async_nats",
+        except: &["crates/server/src/bus", "crates/server/tests"],
+        why: "only the bus knows which one it is",
+    },
+    Wall {
+        below: "crates",
         word: "axum::",
         except: &["crates/server/src/ingest", "crates/server/src/api", "crates/server/tests"],
         why: "only the HTTP edges know the framework",

@@ -7,7 +7,8 @@ use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use server::aggregator;
-use server::ingest::{self, Auth, problem};
+use server::bus::Publisher;
+use server::ingest::{self, Auth, Sink, problem};
 use server::store::Scope;
 use server::{api, clock, diagnoser};
 use tower::ServiceExt;
@@ -172,6 +173,11 @@ impl Platform {
     }
 
     pub(crate) fn of(parts: Parts) -> Self {
+        Self::over(parts, None)
+    }
+
+    /// With a bus between ingest and store.
+    pub(crate) fn over(parts: Parts, bus: Option<Publisher>) -> Self {
         let world = World::new();
         let running = world.start(parts.aggregator);
         let tokens = world.store.tokens();
@@ -179,7 +185,7 @@ impl Platform {
         let read_token = tokens.create("*", Scope::Read, None).unwrap();
         let auth = Auth::new(tokens, parts.auth_now);
         let ingest = ingest::router(ingest::Deps {
-            aggregator: running.aggregator.clone(),
+            sink: bus.map_or_else(|| Sink::Aggregator(running.aggregator.clone()), Sink::Bus),
             auth: auth.clone(),
             settings: parts.ingest,
             now: || NOW,

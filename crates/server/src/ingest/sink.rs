@@ -1,0 +1,43 @@
+//! Where accepted events go: into the store of this process, or onto the bus.
+
+use bytes::Bytes;
+use model::decode::Accepted;
+
+use crate::aggregator::{Aggregator, Unavailable};
+use crate::bus::Publisher;
+
+/// What makes events durable before a request is answered.
+#[derive(Clone)]
+pub enum Sink {
+    /// They are counted at once.
+    Aggregator(Aggregator),
+    /// They wait on the bus for an aggregator.
+    Bus(Publisher),
+}
+
+impl Sink {
+    /// Takes the events of a body, and resolves when they are durable; how many were counted
+    /// before is known only where they are counted at once.
+    pub(super) async fn submit(
+        &self,
+        body: Bytes,
+        events: Vec<Accepted>,
+    ) -> Result<Option<usize>, Unavailable> {
+        match self {
+            Self::Aggregator(aggregator) => {
+                drop(body);
+                let events = events.into_iter().map(|taken| taken.event).collect();
+                aggregator.submit(events).await.map(|applied| Some(applied.duplicates))
+            }
+            Self::Bus(publisher) => publisher.submit(body, events).await.map(|()| None),
+        }
+    }
+
+    /// Whether events would be taken now.
+    pub fn ready(&self) -> bool {
+        match self {
+            Self::Aggregator(aggregator) => aggregator.ready(),
+            Self::Bus(publisher) => publisher.ready(),
+        }
+    }
+}
