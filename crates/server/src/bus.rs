@@ -8,13 +8,21 @@
 use std::fmt;
 
 pub mod connect;
+pub mod consume;
+mod count;
+pub mod dead_letter;
+pub mod health;
 pub mod inspect;
+pub mod janitor;
 mod keep;
 pub mod message;
 pub mod publish;
+pub mod replay;
 pub mod stream;
 
 pub use connect::{Bus, Connect};
+pub use consume::Consumer;
+pub use health::{Fares, Health};
 pub use publish::Publisher;
 pub use stream::{Made, StreamSettings, StreamState};
 

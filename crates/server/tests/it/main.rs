@@ -3,6 +3,11 @@
 
 mod aggregator;
 mod api;
+mod bus;
+mod bus_consume;
+mod bus_doors;
+mod bus_publish;
+mod bus_streams;
 mod diagnoser;
 mod ingest_accept;
 mod ingest_answers;

@@ -1,0 +1,148 @@
+//! What a server must be before it is trusted with events.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use server::bus::inspect::Sync;
+use server::bus::{Bus, BusError, Connect, Made, Names, Publisher, StreamSettings, publish};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::bus::{BusWorld, EVENTS, streams};
+
+/// Says what a server of this version says first, and answers a ping.
+async fn pretend(info: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://user:secret@{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(format!("INFO {info}\r\n").as_bytes()).await.unwrap();
+            let mut heard = [0; 4096];
+            while let Ok(1..) = stream.read(&mut heard).await {
+                let _ = stream.write_all(b"PONG\r\n").await;
+            }
+        }
+    });
+    url
+}
+
+async fn refused(connect: &Connect) -> String {
+    let Err(error) = Bus::connect(connect).await else { panic!("connected") };
+    error.to_string()
+}
+
+#[tokio::test]
+async fn servers_that_forget_are_refused_unless_somebody_decided_otherwise() {
+    let old = r#"{"server_id":"X","version":"2.9.10","max_payload":1048576,"jetstream":true}"#;
+    let connect = Connect::to(pretend(old).await);
+    assert_eq!(
+        refused(&connect).await,
+        "NATS 2.9.10 is too old: before 2.10.23 it can forget a whole stream when it is killed; \
+         upgrade it, or allow old servers explicitly where losing events does not matter"
+    );
+    assert!(Bus::connect(&Connect { allow_old: true, ..connect }).await.is_ok());
+
+    let plain = r#"{"server_id":"X","version":"2.12.3","max_payload":1048576}"#;
+    let text = refused(&Connect::to(pretend(plain).await)).await;
+    assert!(text.contains("runs without JetStream") && !text.contains("secret"), "{text}");
+
+    let small = r#"{"server_id":"X","version":"2.12.3","max_payload":4096,"jetstream":true}"#;
+    let text = refused(&Connect::to(pretend(small).await)).await;
+    assert_eq!(text, "max_payload of NATS is 4096 bytes, and 65536 are needed; raise it");
+}
+
+#[tokio::test]
+async fn who_can_not_be_reached_is_named_without_secrets() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    drop(listener);
+    let text = refused(&Connect::to(format!("nats://user:secret@{at}"))).await;
+    assert!(text.starts_with(&format!("connect to NATS at nats://{at}: ")), "{text}");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "no credentials, but a secret").unwrap();
+    let credentials = Some(file.path().to_owned());
+    let text = refused(&Connect { credentials, ..Connect::to(at.to_string()) }).await;
+    assert!(text.ends_with("it is no NATS credentials file"), "{text}");
+}
+
+#[tokio::test]
+async fn streams_are_made_once_changed_in_their_bounds_and_kept_apart_by_name() {
+    let world = BusWorld::bare(1 << 20).await;
+    let bus = &world.bus;
+    let missing = bus.check_streams().await.unwrap_err();
+    assert!(matches!(missing, BusError::Missing { stream } if stream == EVENTS));
+    assert!(Publisher::start(bus, publish::Settings::default()).await.is_err());
+
+    let made = async |settings: &StreamSettings| {
+        bus.make_streams(settings)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(_, made)| made)
+            .collect::<Vec<_>>()
+    };
+    let settings = streams();
+    assert_eq!(made(&settings).await, [Made::Created, Made::Created]);
+    bus.check_streams().await.unwrap();
+    assert_eq!(made(&settings).await, [Made::Unchanged, Made::Unchanged]);
+    let day = Duration::from_secs(24 * 3600);
+    let shorter = StreamSettings { max_age: day, ..settings.clone() };
+    assert_eq!(made(&shorter).await, [Made::Changed, Made::Unchanged]);
+    assert_eq!(world.stream(EVENTS).await.cached_info().config.max_age, day);
+
+    let names = Names::of("other-1").unwrap();
+    let other = Connect { names, ..Connect::to(world.nats.url()) };
+    let other = Bus::connect(&other).await.unwrap();
+    other.make_streams(&settings).await.unwrap();
+    other.check_streams().await.unwrap();
+    for bad in ["", "a.b", "A", "a b", "*", "a_b"] {
+        assert_eq!(Names::of(bad), None, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_would_lose_events_is_not_used() {
+    let world = BusWorld::bare(1 << 20).await;
+    let forgetful = Config {
+        name: EVENTS.to_owned(),
+        subjects: vec!["qoe.events.*".to_owned()],
+        discard: DiscardPolicy::Old,
+        storage: StorageType::Memory,
+        ..Config::default()
+    };
+    world.jetstream.create_stream(forgetful).await.unwrap();
+    let text = world.bus.make_streams(&streams()).await.unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "stream QOE_EVENTS would lose events: discard is old and must be new; storage is memory \
+         and must be file"
+    );
+    assert!(world.bus.check_streams().await.is_err());
+}
+
+#[tokio::test]
+async fn an_inspection_tells_what_can_be_lost() {
+    let world = BusWorld::bare(1 << 20).await;
+    let monitor = world.nats.monitor_url().parse().unwrap();
+    let report = world.bus.inspect(None).await.unwrap();
+    assert_eq!(report.sync, Sync::Unknown);
+    assert_eq!(report.max_payload, 1 << 20);
+    assert!(report.streams.iter().all(|stream| stream.found.is_none()));
+
+    world.bus.make_streams(&streams()).await.unwrap();
+    let report = world.bus.inspect(Some(&monitor)).await.unwrap();
+    assert_eq!(report.sync, Sync::Every(Duration::from_secs(120)));
+    let risks = report.risks();
+    assert_eq!(risks.len(), 3, "{risks:#?}");
+    assert!(risks[0].contains(": a power cut will lose up to that much"), "{risks:#?}");
+    assert_eq!(risks[1], "QOE_EVENTS is on one server: lost with its disk");
+    let found = report.streams[0].found.as_ref().unwrap();
+    assert_eq!((found.discard, found.retention, found.storage), ("new", "limits", "file"));
+
+    let options = testbed::servers::nats::Options::default();
+    let always = testbed::servers::nats::Nats::start(&options).unwrap();
+    let bus = Bus::connect(&Connect::to(always.url())).await.unwrap();
+    let monitor = always.monitor_url().parse().unwrap();
+    assert_eq!(bus.inspect(Some(&monitor)).await.unwrap().sync, Sync::Always);
+}
