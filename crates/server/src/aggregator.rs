@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::bus::Refused;
 use crate::partition::{self, PARTITIONS};
-use crate::store::{Class, Judged, Location, Retention, Store, StoreError};
+use crate::store::{Class, Judged, Location, Retention, Rolled, Store, StoreError};
 
 mod thread;
 
@@ -160,6 +160,13 @@ impl Aggregator {
         let (answer, recorded) = oneshot::channel();
         self.writers[0].send(Command::Record { judged, answer })?;
         recorded.await.unwrap_or(Err(Unavailable::Closed))
+    }
+
+    /// Writes hours and days that were merged, and resolves after the commit.
+    pub async fn roll(&self, rolled: Vec<Rolled>) -> Result<(), Unavailable> {
+        let (answer, written) = oneshot::channel();
+        self.writers[0].send(Command::Roll { rolled, answer })?;
+        written.await.unwrap_or(Err(Unavailable::Closed))
     }
 
     /// Whether the writers are alive and the last transaction of each succeeded.

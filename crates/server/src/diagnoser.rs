@@ -11,6 +11,7 @@ use model::units::{MINUTE_MS, Minute};
 use tokio_util::sync::CancellationToken;
 
 use crate::aggregator::{Aggregator, Unavailable};
+use crate::rollup;
 use crate::store::{
     Cell, DiagnosisRow, Judged, LabelledWindow, Reader, Span, Store, StoreError, Task,
 };
@@ -52,7 +53,8 @@ pub enum StepError {
     Write(#[from] Unavailable),
 }
 
-/// Judges what is queued, about once a second, until `shutdown`.
+/// Judges what is queued, about once a second, until `shutdown`; of several that share a store one
+/// acts at a time.
 pub async fn run(
     store: Store,
     aggregator: Aggregator,
@@ -61,15 +63,22 @@ pub async fn run(
 ) {
     let mut pause = TICK;
     let mut failing = false;
+    let mut leadership = store.leadership("diagnoser");
     while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         let began = Instant::now();
-        let judged = step(&store, &aggregator, now()).await;
-        pause = match &judged {
+        let held;
+        (leadership, held) = leadership.held().await;
+        let done = match held {
+            Ok(true) => judge_and_merge(&store, &aggregator, now()).await,
+            Ok(false) => Ok(false),
+            Err(error) => Err(error.into()),
+        };
+        pause = match &done {
             // More may wait, but ingest comes first.
-            Ok(CELLS) => began.elapsed() * YIELD,
+            Ok(true) => began.elapsed() * YIELD,
             _ => TICK,
         };
-        match judged {
+        match done {
             Ok(_) => failing = false,
             Err(error) if !failing => {
                 tracing::error!(%error, "can't judge what is queued");
@@ -78,6 +87,17 @@ pub async fn run(
             Err(_) => {}
         }
     }
+}
+
+/// One step of each kind; says whether more may wait.
+async fn judge_and_merge(
+    store: &Store,
+    aggregator: &Aggregator,
+    now_ms: i64,
+) -> Result<bool, StepError> {
+    let judged = step(store, aggregator, now_ms).await?;
+    let merged = rollup::step(store, aggregator, now_ms).await?;
+    Ok(judged == CELLS || merged == rollup::SPANS)
 }
 
 /// Judges the cells that wait longest; says how many.

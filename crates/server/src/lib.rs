@@ -10,4 +10,5 @@ pub mod diagnoser;
 pub mod ingest;
 pub mod partition;
 pub mod roles;
+pub mod rollup;
 pub mod store;

@@ -11,12 +11,13 @@ use model::Event;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Applied, Health, Settings, Unavailable};
-use crate::store::{Class, Judged, StoreError, Writer};
+use crate::store::{Class, Judged, Rolled, StoreError, Writer};
 
 /// What the thread can be told.
 pub(super) enum Command {
     Apply(Job),
     Close,
+    Roll { rolled: Vec<Rolled>, answer: oneshot::Sender<Result<(), Unavailable>> },
     Record { judged: Vec<Judged>, answer: oneshot::Sender<Result<(), Unavailable>> },
 }
 
@@ -127,6 +128,10 @@ impl Thread {
                 Ok(Command::Record { judged, answer }) => {
                     let recorded = self.writer.record(&judged);
                     let _ = answer.send(self.told(recorded));
+                }
+                Ok(Command::Roll { rolled, answer }) => {
+                    let written = self.writer.roll(&rolled, (self.settings.now)());
+                    let _ = answer.send(self.told(written));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => return,

@@ -25,4 +25,15 @@ impl Leadership {
         }
         Ok(self.lease.is_some())
     }
+
+    /// The same, on a thread that may block.
+    pub async fn held(mut self) -> (Self, Result<bool, StoreError>) {
+        let again = Self::new(self.location.clone(), self.name);
+        let work = move || {
+            let held = self.hold();
+            (self, held)
+        };
+        let held = tokio::task::spawn_blocking(work).await;
+        held.unwrap_or((again, Err(StoreError::Closed)))
+    }
 }

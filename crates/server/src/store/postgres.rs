@@ -12,6 +12,7 @@ mod leadership;
 mod partitions;
 mod reader;
 mod retention;
+mod rollups;
 pub(super) mod schema;
 mod settings;
 mod time;

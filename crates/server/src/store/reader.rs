@@ -1,6 +1,9 @@
 //! What only looks.
 
+use model::window::Window;
+
 use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
+use super::rollups::{Rollup, RollupTask};
 use super::summary::{SummaryQuery, SummaryRow};
 use super::tokens::TokenRecord;
 use super::windows::{Span, WindowQuery, WindowRow};
@@ -117,6 +120,35 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.cell_diagnoses(cell, span),
             Backend::Postgres(reader) => reader.cell_diagnoses(cell, span),
+        }
+    }
+
+    /// Hours and days of one kind, as [`Self::windows`] gives minutes; they carry no label.
+    pub fn rollups(
+        &self,
+        rollup: Rollup,
+        query: &WindowQuery,
+        now_ms: i64,
+    ) -> Result<(Vec<WindowRow>, bool), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.rollups(rollup, query, now_ms),
+            Backend::Postgres(reader) => reader.rollups(rollup, query, now_ms),
+        }
+    }
+
+    /// Hours and days that are due to be merged, those that wait longest first.
+    pub fn rollup_tasks(&self, now_ms: i64, limit: usize) -> Result<Vec<RollupTask>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.rollup_tasks(now_ms, limit),
+            Backend::Postgres(reader) => reader.rollup_tasks(now_ms, limit),
+        }
+    }
+
+    /// The windows of an hour or the hours of a day, merged; `None` where there are none.
+    pub fn merged(&self, task: &RollupTask) -> Result<Option<Window>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.merged(task),
+            Backend::Postgres(reader) => reader.merged(task),
         }
     }
 

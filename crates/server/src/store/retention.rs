@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use super::rollups::Rollup;
+
 /// How long things are kept, by the events' own time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     seen: Duration,
     windows: Duration,
+    hours: Duration,
+    days: Duration,
 }
 
 /// What one step removed.
@@ -14,7 +18,7 @@ pub struct Retention {
 pub struct Pruned {
     /// Rows of `events_seen`.
     pub seen: usize,
-    /// Rows of `agg_1m` and `diagnoses`.
+    /// Rows of `agg_1m`, `agg_1h`, `agg_1d` and `diagnoses`.
     pub windows: usize,
     /// Whether there may be more to remove now.
     pub more: bool,
@@ -28,6 +32,9 @@ impl Retention {
     /// long as a batch may wait in the queue, and through a clock that was set back by hours.
     const MARGIN: Duration = DAY;
     const WINDOWS: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+    /// A year, to compare with the last one; and ten.
+    const HOURS: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+    const DAYS: Duration = Duration::from_secs(3_660 * 24 * 60 * 60);
 
     /// For an ingest that accepts events up to this many milliseconds old, windows for 90 days.
     pub fn for_events_up_to(max_age_ms: i64) -> Self {
@@ -38,7 +45,8 @@ impl Retention {
     /// and windows for `windows`, or as long as an event may still add to one.
     pub fn new(max_age: Duration, windows: Duration) -> Self {
         let seen = max_age + Self::MARGIN;
-        Self { seen, windows: windows.max(seen) }
+        let windows = windows.max(seen);
+        Self { seen, windows, hours: Self::HOURS.max(windows), days: Self::DAYS.max(windows) }
     }
 }
 
@@ -57,6 +65,15 @@ impl Retention {
     /// The start of the oldest minute whose windows stay, at this moment.
     pub(super) fn windows_from_ms(&self, present_ms: i64) -> i64 {
         present_ms.saturating_sub(millis(self.windows))
+    }
+
+    /// The start of the oldest hour or day that stays, at this moment.
+    pub(super) fn rollups_from_ms(&self, rollup: Rollup, present_ms: i64) -> i64 {
+        let kept = match rollup {
+            Rollup::Hour => self.hours,
+            Rollup::Day => self.days,
+        };
+        present_ms.saturating_sub(millis(kept))
     }
 }
 

@@ -5,6 +5,7 @@ mod connection;
 mod diagnoses;
 mod reader;
 mod retention;
+mod rollups;
 pub(super) mod schema;
 mod summary;
 pub(super) mod tokens;

@@ -4,6 +4,7 @@ use model::Event;
 
 use super::diagnoses::Judged;
 use super::retention::{Pruned, Retention};
+use super::rollups::Rolled;
 use super::{Location, StoreError, postgres, sqlite};
 
 /// A connection that changes windows and diagnoses. Each method is one transaction: it stands as
@@ -43,6 +44,15 @@ impl Writer {
         match &mut self.0 {
             Backend::Sqlite(writer) => writer.record(judged),
             Backend::Postgres(writer) => writer.record(judged),
+        }
+    }
+
+    /// Writes hours and days that were merged, save those that changed since; the hours' days are
+    /// due after them.
+    pub fn roll(&mut self, rolled: &[Rolled], now_ms: i64) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Backend::Sqlite(writer) => writer.roll(rolled, now_ms),
+            Backend::Postgres(writer) => writer.roll(rolled, now_ms),
         }
     }
 

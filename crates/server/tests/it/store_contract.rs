@@ -5,11 +5,12 @@ use std::time::Duration;
 use model::units::MINUTE_MS;
 use model::{Event, Target};
 use server::aggregator::{Aggregator, Applied, Settings, Unavailable};
-use server::diagnoser;
 use server::store::tokens::{id_of, sha256};
 use server::store::{
-    DiagnosisQuery, Judged, Reader, Retention, Scope, Span, SummaryQuery, WindowQuery, schema,
+    DiagnosisQuery, Judged, Reader, Retention, Rolled, Rollup, Scope, Span, SummaryQuery,
+    WindowQuery, schema,
 };
+use server::{diagnoser, rollup};
 
 use crate::world::{ALWAYS, Running, T0, TARGET, World, cell, event, minute};
 
@@ -45,6 +46,9 @@ on_both_stores! {
     what_comes_while_a_cell_is_judged_leaves_it_queued,
     a_cell_that_is_judged_twice_is_settled_by_its_own_judgement_alone,
     a_cell_that_is_not_done_goes_on_where_it_was_left,
+    minutes_become_hours_and_days_and_again_where_a_late_event_reopens_one,
+    what_changes_while_it_is_merged_is_merged_again,
+    an_upgrade_merges_what_was_there_before,
     one_who_acts_is_one_who_leads,
 }
 
@@ -407,6 +411,116 @@ async fn a_cell_that_is_not_done_goes_on_where_it_was_left(world: World) {
     running.aggregator.record(vec![left(at(9))]).await.unwrap();
     let [rest] = &reader.tasks(10).unwrap()[..] else { panic!() };
     assert_eq!((rest.oldest_ms, rest.newest_ms), (at(9), at(9)));
+}
+
+/// Merges until nothing is due; says how many spans that took.
+async fn merge_all(world: &World, running: &Running, now_ms: i64) -> usize {
+    let mut merged = 0;
+    loop {
+        match rollup::step(&world.store, &running.aggregator, now_ms).await.unwrap() {
+            0 => return merged,
+            spans => merged += spans,
+        }
+    }
+}
+
+async fn minutes_become_hours_and_days_and_again_where_a_late_event_reopens_one(world: World) {
+    let running = world.start(settings());
+    let reader = world.reader();
+    let rows = |rollup, now_ms| {
+        let query = WindowQuery { client_id: None, target: None, span: ALWAYS, limit: 10 };
+        reader.rollups(rollup, &query, now_ms).unwrap().0
+    };
+    let starts_and_totals = |rollup| -> Vec<_> {
+        let rows = rows(rollup, at(9_999));
+        rows.iter().map(|row| (row.window_start_ts, row.counts.total, row.revision)).collect()
+    };
+    // From 22:13 on, over midnight.
+    send(&running, (0..120).map(|minute| (minute, false))).await;
+    assert_eq!(merge_all(&world, &running, at(9_999)).await, 0, "nothing was judged yet");
+    judge_all(&world, &running).await;
+    // The first hour ends at 23:00 and is due a little later.
+    assert_eq!(merge_all(&world, &running, at(51)).await, 0);
+    assert_eq!(merge_all(&world, &running, at(52)).await, 1);
+    // The first day twice: it was due together with its last hour.
+    assert_eq!(merge_all(&world, &running, at(9_999)).await, 5);
+    assert_eq!(
+        starts_and_totals(Rollup::Hour),
+        [(at(-13), 47 * 6, 1), (at(47), 60 * 6, 1), (at(107), 13 * 6, 1)]
+    );
+    let midnight = at(107);
+    let days: Vec<_> = starts_and_totals(Rollup::Day)
+        .into_iter()
+        .map(|(start, total, _)| (start, total))
+        .collect();
+    assert_eq!(days, [(midnight - 24 * 60 * MINUTE_MS, 107 * 6), (midnight, 13 * 6)]);
+
+    // Late by hours.
+    running.aggregator.submit(vec![event(CLIENT, 1, at(10))]).await.unwrap();
+    judge_all(&world, &running).await;
+    assert_eq!(merge_all(&world, &running, at(9_999)).await, 2);
+    assert_eq!(starts_and_totals(Rollup::Hour)[0], (at(-13), 47 * 6 + 1, 2));
+    assert_eq!(starts_and_totals(Rollup::Day)[0].1, 107 * 6 + 1);
+
+    // As one would merge the minutes themselves.
+    for rollup in [Rollup::Hour, Rollup::Day] {
+        for row in rows(rollup, at(9_999)) {
+            let to_ms = row.window_start_ts + rollup.length_ms();
+            let span = Span { from_ms: row.window_start_ts, to_ms };
+            let [sum] = &reader.summary(span, T0).unwrap()[..] else { panic!() };
+            assert_eq!((row.counts, row.percentiles), (sum.counts, sum.percentiles));
+            assert!(!row.provisional && row.updated_at == T0);
+        }
+    }
+    assert!(rows(Rollup::Hour, at(48))[0].provisional);
+}
+
+async fn what_changes_while_it_is_merged_is_merged_again(world: World) {
+    let running = world.start(settings());
+    let reader = world.reader();
+    let judged = async |n| {
+        running.aggregator.submit(vec![event(CLIENT, n, T0)]).await.unwrap();
+        judge_all(&world, &running).await;
+    };
+    judged(1).await;
+    let read = || -> Vec<Rolled> {
+        let tasks = reader.rollup_tasks(at(9_999), 10).unwrap().into_iter();
+        tasks.map(|task| Rolled { window: reader.merged(&task).unwrap(), task }).collect()
+    };
+    let old = read();
+    assert_eq!(old.len(), 1);
+    judged(2).await;
+    let new = read();
+    // One that lost the lead comes before and after the one that has it.
+    for rolled in [&old, &new, &old] {
+        running.aggregator.roll(rolled.clone()).await.unwrap();
+    }
+    merge_all(&world, &running, at(9_999)).await;
+    for rollup in [Rollup::Hour, Rollup::Day] {
+        let query = WindowQuery { client_id: None, target: None, span: ALWAYS, limit: 10 };
+        let (rows, _) = reader.rollups(rollup, &query, T0).unwrap();
+        assert_eq!(rows.iter().map(|row| row.counts.total).collect::<Vec<_>>(), [2]);
+    }
+    // An hour whose windows are gone.
+    judged(3).await;
+    let gone = read().into_iter().map(|rolled| Rolled { window: None, ..rolled }).collect();
+    running.aggregator.roll(gone).await.unwrap();
+    let query = WindowQuery { client_id: None, target: None, span: ALWAYS, limit: 10 };
+    assert!(reader.rollups(Rollup::Hour, &query, T0).unwrap().0.is_empty());
+}
+
+async fn an_upgrade_merges_what_was_there_before(world: World) {
+    let location = world.store.location();
+    let old = (0..90).map(|n| event("c", n, at(n as i64))).collect();
+    world.store.writer().unwrap().apply(&[old], T0).unwrap();
+    assert_eq!(schema::down(location, 1).unwrap(), schema::LATEST);
+    assert_eq!(schema::up(location).unwrap(), 1);
+    let running = world.start(settings());
+    assert_eq!(merge_all(&world, &running, at(9_999)).await, 3);
+    let query = WindowQuery { client_id: None, target: None, span: ALWAYS, limit: 10 };
+    let (hours, _) = world.reader().rollups(Rollup::Hour, &query, T0).unwrap();
+    let hours: Vec<_> = hours.iter().map(|row| (row.window_start_ts, row.counts.total)).collect();
+    assert_eq!(hours, [(at(-13), 47), (at(47), 43)]);
 }
 
 async fn one_who_acts_is_one_who_leads(world: World) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use model::units::MINUTE_MS;
 use model::{ClientId, Event};
 use server::aggregator::Settings;
-use server::store::{Class, Location, PostgresSettings, Reader, Store, Writer, schema};
+use server::store::{Class, Location, PostgresSettings, Reader, Retention, Store, Writer, schema};
 use testbed::servers::postgres::{Options, Postgres};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -181,6 +181,25 @@ fn rivals_over_the_same_windows_lose_nothing_and_double_nothing() {
     });
     assert_eq!(total(&world), EACH * 20 * (1 + RIVALS));
     assert_eq!(world.windows().len(), 40);
+}
+
+#[test]
+fn a_day_that_somebody_reads_goes_later() {
+    let world = World::shared();
+    let mut writer = world.store.writer().unwrap();
+    let old = T0 - 100 * 24 * 60 * MINUTE_MS;
+    writer.apply(&[vec![event("c", 1, old), event("c", 2, T0)]], T0).unwrap();
+    let prune = |writer: &mut Writer| writer.prune(&Retention::default(), T0).unwrap();
+    let mut reader = apart(|| world.database().connect().unwrap());
+    apart(|| reader.batch_execute("BEGIN; SELECT count(*) FROM agg_1m").unwrap());
+    prune(&mut writer);
+    assert_eq!(world.windows().len(), 2);
+    apart(|| reader.batch_execute("ROLLBACK").unwrap());
+    prune(&mut writer);
+    assert_eq!(world.windows().len(), 1);
+    // A partition that is gone is made again for whoever needs it, also by one who knew it.
+    writer.apply(&[vec![event("c", 3, old)]], T0).unwrap();
+    assert_eq!(world.windows().len(), 2);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 -- Text is compared by its bytes, as the program and the embedded store have it: the same order
 -- everywhere, and no lookups in a locale.
 
--- Who has sent. `last_seen` is kept to the minute.
+-- Who has sent. `last_seen` is kept to ten minutes.
 CREATE TABLE clients (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     client_id  text COLLATE "C" NOT NULL UNIQUE,

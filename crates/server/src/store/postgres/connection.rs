@@ -25,6 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// The same for migrations, which may rewrite a table.
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(3_600);
 
+/// When a line that is silent is asked whether it is still there. Also of the server: who held a
+/// lock and has lost power must not hold it for hours.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
 /// The oldest server whose SQL will do, as `server_version_num` has it.
 const OLDEST: i32 = 150_000;
 
@@ -94,7 +98,14 @@ impl Connection {
         let client = connect(settings).map_err(StoreError::postgres(doing))?;
         let statements = RefCell::default();
         let conn = Self { client, statements, patience: purpose.patience() };
-        conn.batch(purpose.session()).map_err(StoreError::postgres(doing))?;
+        let keepalive = format!(
+            "SET tcp_keepalives_idle = {}; SET tcp_keepalives_interval = 5;
+             SET tcp_keepalives_count = 3",
+            KEEPALIVE.as_secs()
+        );
+        for session in [purpose.session(), &keepalive] {
+            conn.batch(session).map_err(StoreError::postgres(doing))?;
+        }
         if purpose != Purpose::Read {
             conn.require_durable(settings)?;
         }
@@ -215,6 +226,7 @@ where
     <T::TlsConnect as tokio_postgres::tls::TlsConnect<Socket>>::Future: Send,
 {
     let mut config = settings.config().clone();
+    config.keepalives_idle(KEEPALIVE);
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_PATIENCE);
     }

@@ -3,9 +3,9 @@
 use model::units::MINUTE_MS;
 use tokio_postgres::Row;
 
-use super::Failure;
 use super::connection::Connection;
 use super::time::Time;
+use super::{Failure, rollups};
 use crate::store::diagnoses::KeptEvidence;
 use crate::store::{Cell, DiagnosisQuery, DiagnosisRow, Judged, Span, StoreError, Task};
 
@@ -30,6 +30,7 @@ pub(super) fn record(conn: &Connection, judged: &[Judged]) -> Result<(), StoreEr
     conn.transaction(doing, |conn| {
         label_windows(conn, &judged)
             .and_then(|()| replace_runs(conn, &judged, &runs))
+            .and_then(|()| rollups::enqueue_hours(conn, &judged))
             .and_then(|()| settle(conn, &judged))
             .map_err(StoreError::postgres(doing))
     })

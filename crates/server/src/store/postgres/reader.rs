@@ -43,16 +43,25 @@ impl Reader {
         query: &WindowQuery,
         now_ms: i64,
     ) -> Result<(Vec<WindowRow>, bool), StoreError> {
+        self.windows_by(include_str!("select_windows.sql"), query, |row| window_row(row, now_ms))
+    }
+
+    /// What select_windows.sql, or its like for another table, gives.
+    pub(super) fn windows_by(
+        &self,
+        select: &'static str,
+        query: &WindowQuery,
+        row: impl Fn(&Row) -> WindowRow,
+    ) -> Result<(Vec<WindowRow>, bool), StoreError> {
         let limit = limit_of(query.limit.saturating_add(1));
         let span = (Time(query.span.from_ms), Time(query.span.to_ms));
-        let rows = self.conn.borrow().query(
-            include_str!("select_windows.sql"),
-            &[&span.0, &span.1, &query.client_id, &query.target, &limit],
-        );
+        let rows = self
+            .conn
+            .borrow()
+            .query(select, &[&span.0, &span.1, &query.client_id, &query.target, &limit]);
         let rows = rows.map_err(StoreError::postgres("read windows"))?;
         let more = rows.len() > query.limit;
-        let mut found: Vec<WindowRow> =
-            rows.iter().take(query.limit).map(|row| window_row(row, now_ms)).collect();
+        let mut found: Vec<WindowRow> = rows.iter().take(query.limit).map(row).collect();
         // They came with the newest first, so that the newest of the last cell are there.
         let same =
             |a: &WindowRow, b: &WindowRow| (&a.client_id, &a.target) == (&b.client_id, &b.target);

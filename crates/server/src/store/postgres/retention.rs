@@ -6,10 +6,15 @@ use super::connection::Connection;
 use super::partitions::{AGG_1M, EVENTS_SEEN, Table};
 use super::time::Time;
 use super::{Failure, StoreError};
-use crate::store::{Pruned, Retention};
+use crate::store::{Pruned, Retention, Rollup};
 
 /// Rows of one table that a step removes at most.
 const ROWS: i64 = 5_000;
+
+const HOURS: &str = "DELETE FROM agg_1h WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM agg_1h WHERE window_start_ts < $1 ORDER BY window_start_ts LIMIT $2))";
+const DAYS: &str = "DELETE FROM agg_1d WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM agg_1d WHERE window_start_ts < $1 ORDER BY window_start_ts LIMIT $2))";
 
 /// Removes what is older than `keep`, counted back from the newest counted event or from
 /// `now_ms`, whichever is earlier: a clock that leaps ahead removes nothing.
@@ -33,9 +38,14 @@ pub(super) fn prune(
                  SELECT ctid FROM diagnoses WHERE last_ts < $1 ORDER BY last_ts LIMIT $2))",
             &[&Time(windows_from_ms), &ROWS],
         )?;
-        let diagnoses = usize::try_from(diagnoses).unwrap_or(usize::MAX);
-        let more = i64::try_from(diagnoses) == Ok(ROWS);
-        Ok(Pruned { seen, windows: windows + diagnoses, more })
+        let mut rows = vec![diagnoses];
+        for (rollup, delete) in [(Rollup::Hour, HOURS), (Rollup::Day, DAYS)] {
+            let from_ms = keep.rollups_from_ms(rollup, present);
+            rows.push(conn.execute(delete, &[&Time(from_ms), &ROWS])?);
+        }
+        let more = rows.iter().any(|&rows| i64::try_from(rows) == Ok(ROWS));
+        let rows = usize::try_from(rows.into_iter().sum::<u64>()).unwrap_or(usize::MAX);
+        Ok(Pruned { seen, windows: windows.saturating_add(rows), more })
     };
     step().map_err(StoreError::postgres("remove what is old"))
 }

@@ -19,12 +19,20 @@ struct Step {
 }
 
 /// In order; the place of each, counted from 1, is the schema version it leads to.
-const STEPS: &[Step] = &[Step {
-    name: "initial",
-    up: include_str!("../../../migrations/postgres/1_initial/up.sql"),
-    down: include_str!("../../../migrations/postgres/1_initial/down.sql"),
-    oldest_program: 1,
-}];
+const STEPS: &[Step] = &[
+    Step {
+        name: "initial",
+        up: include_str!("../../../migrations/postgres/1_initial/up.sql"),
+        down: include_str!("../../../migrations/postgres/1_initial/down.sql"),
+        oldest_program: 1,
+    },
+    Step {
+        name: "rollups",
+        up: include_str!("../../../migrations/postgres/2_rollups/up.sql"),
+        down: include_str!("../../../migrations/postgres/2_rollups/down.sql"),
+        oldest_program: 1,
+    },
+];
 
 /// The schema version this program works with.
 pub(crate) const LATEST: usize = STEPS.len();

@@ -30,10 +30,53 @@ struct One {
 }
 
 /// The windows' keys, a column each.
-struct Keys<'a> {
-    clients: Vec<&'a str>,
-    targets: Vec<&'a str>,
-    starts: Vec<Time>,
+pub(super) struct Keys<'a> {
+    pub(super) clients: Vec<&'a str>,
+    pub(super) targets: Vec<&'a str>,
+    pub(super) starts: Vec<Time>,
+}
+
+/// The values of put_windows.sql.
+pub(super) struct Columns<'a> {
+    keys: Keys<'a>,
+    counts: [Vec<i64>; 10],
+    percentiles: [Vec<Option<f64>>; 18],
+    sketches: Vec<Vec<u8>>,
+    revisions: Vec<i64>,
+    now: Time,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(
+        keys: Keys<'a>,
+        windows: &[&Window],
+        revisions: Vec<i64>,
+        now_ms: i64,
+    ) -> Self {
+        let mut counts: [Vec<i64>; 10] = Default::default();
+        let mut percentiles: [Vec<Option<f64>>; 18] = Default::default();
+        for window in windows {
+            let of = window.counts();
+            let all = [of.total, of.success, of.error()].into_iter().chain(of.errors);
+            counts.iter_mut().zip(all).for_each(|(column, n)| column.push(to_integer(n)));
+            let all = Metric::ALL
+                .into_iter()
+                .flat_map(|metric| Percentiles::of(window.sketch(metric)).in_order());
+            percentiles.iter_mut().zip(all).for_each(|(column, value)| column.push(value));
+        }
+        let sketches = windows.iter().map(|window| window.encode()).collect();
+        Self { keys, counts, percentiles, sketches, revisions, now: Time(now_ms) }
+    }
+
+    /// In the order of the statement's places.
+    pub(super) fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let Keys { clients, targets, starts } = &self.keys;
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![clients, targets, starts];
+        values.extend(self.counts.iter().map(|column| column as &(dyn ToSql + Sync)));
+        values.extend(self.percentiles.iter().map(|column| column as &(dyn ToSql + Sync)));
+        values.extend([&self.sketches as &(dyn ToSql + Sync), &self.revisions, &self.now]);
+        values
+    }
 }
 
 impl<'a> Touched<'a> {
@@ -98,26 +141,10 @@ impl<'a> Touched<'a> {
     /// Writes them and queues their cells to be judged. False where another transaction changed
     /// one since it was read; then nothing of this one may stand.
     pub(super) fn write(&self, conn: &Connection, now_ms: i64) -> Result<bool, StoreError> {
-        let Keys { clients, targets, starts } = self.keys();
-        let windows = || self.windows.iter();
-        let revisions: Vec<i64> = windows().map(|one| one.revision + 1).collect();
-        let encoded: Vec<Vec<u8>> = windows().map(|one| one.window.encode()).collect();
-        let mut counts: [Vec<i64>; 10] = Default::default();
-        let mut percentiles: [Vec<Option<f64>>; 18] = Default::default();
-        for One { window, .. } in &self.windows {
-            let of = window.counts();
-            let all = [of.total, of.success, of.error()].into_iter().chain(of.errors);
-            counts.iter_mut().zip(all).for_each(|(column, n)| column.push(to_integer(n)));
-            let all = Metric::ALL
-                .into_iter()
-                .flat_map(|metric| Percentiles::of(window.sketch(metric)).in_order());
-            percentiles.iter_mut().zip(all).for_each(|(column, value)| column.push(value));
-        }
-        let now = Time(now_ms);
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&clients, &targets, &starts];
-        values.extend(counts.iter().map(|column| column as &(dyn ToSql + Sync)));
-        values.extend(percentiles.iter().map(|column| column as &(dyn ToSql + Sync)));
-        values.extend([&encoded as &(dyn ToSql + Sync), &revisions, &now]);
+        let windows: Vec<&Window> = self.windows.iter().map(|one| &one.window).collect();
+        let revisions = self.windows.iter().map(|one| one.revision + 1).collect();
+        let columns = Columns::of(self.keys(), &windows, revisions, now_ms);
+        let values = columns.values();
 
         let cells = self.cells();
         let queue = || conn.prepare(include_str!("enqueue.sql"));
@@ -125,7 +152,8 @@ impl<'a> Touched<'a> {
             let (put, enqueue) = (conn.prepare(include_str!("put_windows.sql"))?, queue()?);
             let put = conn.client.execute(&put, &values);
             let Cells { clients, targets, oldest, newest } = &cells;
-            let cell_values: [&(dyn ToSql + Sync); 5] = [clients, targets, oldest, newest, &now];
+            let now = &columns.now;
+            let cell_values: [&(dyn ToSql + Sync); 5] = [clients, targets, oldest, newest, now];
             let enqueue = conn.client.execute(&enqueue, &cell_values);
             conn.wait(async move { future::try_join(put, enqueue).await })
         };

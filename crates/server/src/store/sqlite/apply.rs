@@ -131,26 +131,8 @@ impl<'tx> Windows<'tx> {
     }
 
     fn write(&mut self, of: &Event, window: &Window, now_ms: i64) -> rusqlite::Result<()> {
-        let put = &mut self.put;
-        put.raw_bind_parameter(1, of.client.as_str())?;
-        put.raw_bind_parameter(2, of.target.as_str())?;
-        put.raw_bind_parameter(3, of.minute().start_ms())?;
-        let counts = window.counts();
-        let [total, success, error] = [counts.total, counts.success, counts.error()];
-        let mut at = 4;
-        for count in [total, success, error].into_iter().chain(counts.errors) {
-            put.raw_bind_parameter(at, windows::to_integer(count))?;
-            at += 1;
-        }
-        for metric in Metric::ALL {
-            for value in windows::Percentiles::of(window.sketch(metric)).in_order() {
-                put.raw_bind_parameter(at, value)?;
-                at += 1;
-            }
-        }
-        put.raw_bind_parameter(at, window.encode())?;
-        put.raw_bind_parameter(at + 1, now_ms)?;
-        put.raw_execute().map(drop)
+        let key = (of.client.as_str(), of.target.as_str(), of.minute().start_ms());
+        put_window(&mut self.put, key, window, now_ms)
     }
 
     /// Has the windows of a cell's events judged: all of them, wherever they lie.
@@ -160,4 +142,32 @@ impl<'tx> Windows<'tx> {
         let key = (first.client.as_str(), first.target.as_str());
         self.enqueue.execute((key.0, key.1, oldest, newest, now_ms)).map(drop)
     }
+}
+
+/// Binds a window to put_window.sql, or its like for another table, and runs it.
+pub(super) fn put_window(
+    put: &mut CachedStatement<'_>,
+    (client_id, target, start_ms): (&str, &str, i64),
+    window: &Window,
+    now_ms: i64,
+) -> rusqlite::Result<()> {
+    put.raw_bind_parameter(1, client_id)?;
+    put.raw_bind_parameter(2, target)?;
+    put.raw_bind_parameter(3, start_ms)?;
+    let counts = window.counts();
+    let [total, success, error] = [counts.total, counts.success, counts.error()];
+    let mut at = 4;
+    for count in [total, success, error].into_iter().chain(counts.errors) {
+        put.raw_bind_parameter(at, windows::to_integer(count))?;
+        at += 1;
+    }
+    for metric in Metric::ALL {
+        for value in windows::Percentiles::of(window.sketch(metric)).in_order() {
+            put.raw_bind_parameter(at, value)?;
+            at += 1;
+        }
+    }
+    put.raw_bind_parameter(at, window.encode())?;
+    put.raw_bind_parameter(at + 1, now_ms)?;
+    put.raw_execute().map(drop)
 }

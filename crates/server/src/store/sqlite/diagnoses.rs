@@ -6,6 +6,7 @@ use model::window::Window;
 use rusqlite::{Row, Transaction};
 
 use super::Reader;
+use super::rollups::enqueue_hours;
 use super::windows::limit_of;
 use crate::store::diagnoses::KeptEvidence;
 use crate::store::windows::unreadable_window;
@@ -155,6 +156,7 @@ pub(super) fn record(tx: &Transaction<'_>, judged: &Judged) -> Result<(), StoreE
     let write = || -> rusqlite::Result<()> {
         label_windows(tx, judged)?;
         replace_runs(tx, judged)?;
+        enqueue_hours(tx, judged)?;
         settle(tx, judged)
     };
     write().map_err(StoreError::sqlite("write diagnoses"))

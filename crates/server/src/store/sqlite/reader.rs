@@ -27,19 +27,20 @@ impl Reader {
     }
 }
 
-/// Every cell with windows, in order, of one client or one target where these are given.
+/// Every cell with windows in a table, in order, of one client or one target where these are given.
 ///
-/// The key of `agg_1m` leads with the cell, so each step is one descent of the tree, however
+/// The table's key leads with the cell, so each step is one descent of the tree, however
 /// many windows a cell has.
 pub(super) fn cells(
     tx: &Transaction<'_>,
+    table: &'static str,
     client_id: Option<&str>,
     target: Option<&str>,
 ) -> rusqlite::Result<Vec<Cell>> {
-    let mut next = tx.prepare_cached(
-        "SELECT client_id, target FROM agg_1m WHERE (client_id, target) > (?1, ?2)
-         ORDER BY client_id, target LIMIT 1",
-    )?;
+    let mut next = tx.prepare_cached(&format!(
+        "SELECT client_id, target FROM {table} WHERE (client_id, target) > (?1, ?2)
+         ORDER BY client_id, target LIMIT 1"
+    ))?;
     let mut found = Vec::new();
     // No client and no target has an empty name, so this precedes all of them.
     let mut at =

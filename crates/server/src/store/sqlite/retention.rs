@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::windows::limit_of;
-use crate::store::{Pruned, Retention, StoreError};
+use crate::store::{Pruned, Retention, Rollup, StoreError};
 
 /// Where the sweep over cells has come to.
 #[derive(Default)]
@@ -32,7 +32,11 @@ pub(super) fn prune(
         let present = newest.min(now_ms);
         let seen = prune_seen(tx, keep.seen_from_ms(present))?;
         let (windows, swept) = prune_cells(tx, at, keep.windows_from_ms(present))?;
-        Ok(Pruned { seen, windows, more: seen == ROWS || !swept })
+        let mut rolled = 0;
+        for rollup in [Rollup::Hour, Rollup::Day] {
+            rolled += prune_rollups(tx, rollup, keep.rollups_from_ms(rollup, present))?;
+        }
+        Ok(Pruned { seen, windows: windows + rolled, more: seen == ROWS || !swept || rolled > 0 })
     };
     step().map_err(StoreError::sqlite("remove what is old"))
 }
@@ -44,6 +48,15 @@ fn prune_seen(tx: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<usize> {
              WHERE window_start_ts < ?1
              ORDER BY window_start_ts, client_id, event_id LIMIT ?2)",
     )?
+    .execute((before_ms, limit_of(ROWS)))
+}
+
+fn prune_rollups(tx: &Transaction<'_>, rollup: Rollup, before_ms: i64) -> rusqlite::Result<usize> {
+    let table = rollup.table();
+    tx.prepare_cached(&format!(
+        "DELETE FROM {table} WHERE rowid IN (
+             SELECT rowid FROM {table} WHERE window_start_ts < ?1 LIMIT ?2)"
+    ))?
     .execute((before_ms, limit_of(ROWS)))
 }
 

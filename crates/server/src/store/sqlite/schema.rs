@@ -9,8 +9,12 @@ use super::connection;
 use crate::store::StoreError;
 
 /// In order; the place of each, counted from 1, is the schema version it leads to.
-const STEPS: &[M<'static>] = &[M::up(include_str!("../../../migrations/sqlite/1_initial/up.sql"))
-    .down(include_str!("../../../migrations/sqlite/1_initial/down.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../../../migrations/sqlite/1_initial/up.sql"))
+        .down(include_str!("../../../migrations/sqlite/1_initial/down.sql")),
+    M::up(include_str!("../../../migrations/sqlite/2_rollups/up.sql"))
+        .down(include_str!("../../../migrations/sqlite/2_rollups/down.sql")),
+];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// The schema version this program works with.

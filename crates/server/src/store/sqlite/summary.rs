@@ -13,8 +13,9 @@ impl Reader {
         now_ms: i64,
     ) -> Result<(Vec<SummaryRow>, bool), StoreError> {
         let tx = self.moment()?;
-        let cells = reader::cells(&tx, query.client_id.as_deref(), query.target.as_deref())
-            .map_err(StoreError::sqlite("list what was measured"))?;
+        let cells =
+            reader::cells(&tx, "agg_1m", query.client_id.as_deref(), query.target.as_deref())
+                .map_err(StoreError::sqlite("list what was measured"))?;
         let mut left = MERGED;
         let mut found = Vec::new();
         for cell in cells {

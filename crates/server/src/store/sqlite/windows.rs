@@ -15,11 +15,27 @@ impl Reader {
         query: &WindowQuery,
         now_ms: i64,
     ) -> Result<(Vec<WindowRow>, bool), StoreError> {
+        self.windows_in("agg_1m", query, now_ms)
+    }
+
+    /// Those of minutes, or of hours or days, which have no label.
+    pub(super) fn windows_in(
+        &self,
+        table: &'static str,
+        query: &WindowQuery,
+        now_ms: i64,
+    ) -> Result<(Vec<WindowRow>, bool), StoreError> {
         let tx = self.moment()?;
+        let mut select = include_str!("select_windows.sql").replace("agg_1m", table);
+        if table != "agg_1m" {
+            select = select.replace("diagnosis_label", "NULL");
+        }
         let read = || -> rusqlite::Result<(Vec<WindowRow>, bool)> {
-            let mut newest = tx.prepare_cached(include_str!("select_windows.sql"))?;
+            let mut newest = tx.prepare_cached(&select)?;
             let mut found = Vec::new();
-            for cell in reader::cells(&tx, query.client_id.as_deref(), query.target.as_deref())? {
+            for cell in
+                reader::cells(&tx, table, query.client_id.as_deref(), query.target.as_deref())?
+            {
                 let wanted = query.limit - found.len();
                 let key = (&cell.client_id, &cell.target);
                 let Span { from_ms, to_ms } = query.span;

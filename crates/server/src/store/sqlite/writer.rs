@@ -6,8 +6,8 @@ use std::path::Path;
 use model::{ClientId, Event};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{apply, connection, diagnoses, retention, schema};
-use crate::store::{Judged, Pruned, Retention, StoreError};
+use super::{apply, connection, diagnoses, retention, rollups, schema};
+use crate::store::{Judged, Pruned, Retention, Rolled, StoreError};
 
 /// The one connection that changes windows and diagnoses. Each method is one transaction: it
 /// stands as a whole or not at all.
@@ -21,7 +21,7 @@ impl Writer {
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
         let conn = connection::read_write(dir)?;
         schema::require_latest(&conn)?;
-        conn.set_prepared_statement_cache_capacity(32);
+        conn.set_prepared_statement_cache_capacity(48);
         Ok(Self { conn, clients: Clients::default(), swept: retention::Position::default() })
     }
 
@@ -46,6 +46,12 @@ impl Writer {
     pub(crate) fn record(&mut self, judged: &[Judged]) -> Result<(), StoreError> {
         transaction(&mut self.conn, "record diagnoses", |tx| {
             judged.iter().try_for_each(|cell| diagnoses::record(tx, cell))
+        })
+    }
+
+    pub(crate) fn roll(&mut self, rolled: &[Rolled], now_ms: i64) -> Result<(), StoreError> {
+        transaction(&mut self.conn, "write hours and days", |tx| {
+            rollups::roll(tx, rolled, now_ms).map_err(StoreError::sqlite("write hours and days"))
         })
     }
 

@@ -1,0 +1,4 @@
+DROP TABLE rollup_queue;
+DROP SEQUENCE rollup_generation;
+DROP TABLE agg_1d;
+DROP TABLE agg_1h;

@@ -1,0 +1,3 @@
+DROP TABLE rollup_queue;
+DROP TABLE agg_1d;
+DROP TABLE agg_1h;

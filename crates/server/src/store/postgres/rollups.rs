@@ -1,0 +1,239 @@
+//! Hours and days in their tables, and the queue of those to merge.
+
+use std::sync::LazyLock;
+
+use model::window::Window;
+use tokio_postgres::Row;
+
+use super::connection::Connection;
+use super::reader::limit_of;
+use super::time::Time;
+use super::windows::{Columns, Keys, window_row};
+use super::{Failure, Reader};
+use crate::store::rollups::hours;
+use crate::store::windows::unreadable_window;
+use crate::store::{
+    Cell, Judged, Rolled, Rollup, RollupTask, Span, StoreError, WindowQuery, WindowRow,
+};
+
+/// The statements for minutes, made over for hours and days.
+struct Statements {
+    select: String,
+    put: String,
+    delete: String,
+    merge: String,
+}
+
+static HOURS: LazyLock<Statements> = LazyLock::new(|| Statements::of(Rollup::Hour));
+static DAYS: LazyLock<Statements> = LazyLock::new(|| Statements::of(Rollup::Day));
+
+impl Statements {
+    fn of(rollup: Rollup) -> Self {
+        let (table, source) = (rollup.table(), rollup.source());
+        let put = include_str!("put_windows.sql");
+        // The queue's lock keeps others from the row, so it is not compared.
+        let put = put.split("\nWHERE").next().unwrap_or(put).replace("agg_1m", table);
+        Self {
+            select: include_str!("select_windows.sql")
+                .replace("agg_1m", table)
+                .replace("diagnosis_label", "NULL::text"),
+            put: put.replace(
+                "revision = excluded.revision",
+                &format!("revision = {table}.revision + 1"),
+            ),
+            delete: format!(
+                "DELETE FROM {table} USING UNNEST($1::text[], $2::text[], $3::timestamptz[])
+                     AS k (client_id, target, window_start_ts)
+                 WHERE {table}.client_id = k.client_id AND {table}.target = k.target
+                   AND {table}.window_start_ts = k.window_start_ts"
+            ),
+            merge: format!(
+                "SELECT sketches FROM {source} WHERE client_id = $1 AND target = $2
+                   AND window_start_ts >= $3 AND window_start_ts < $4"
+            ),
+        }
+    }
+
+    fn for_each(rollup: Rollup) -> &'static Self {
+        match rollup {
+            Rollup::Hour => &HOURS,
+            Rollup::Day => &DAYS,
+        }
+    }
+}
+
+impl Reader {
+    pub(crate) fn rollups(
+        &self,
+        rollup: Rollup,
+        query: &WindowQuery,
+        now_ms: i64,
+    ) -> Result<(Vec<WindowRow>, bool), StoreError> {
+        let row = |row: &Row| {
+            let row = window_row(row, now_ms);
+            let provisional = rollup.is_provisional(row.window_start_ts, now_ms);
+            WindowRow { provisional, ..row }
+        };
+        self.windows_by(&Statements::for_each(rollup).select, query, row)
+    }
+
+    pub(crate) fn rollup_tasks(
+        &self,
+        now_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<RollupTask>, StoreError> {
+        let rows = self.conn.borrow().query(
+            "SELECT client_id, target, span, window_start_ts, generation FROM rollup_queue
+             WHERE due_ts <= $1
+             ORDER BY due_ts, span, client_id, target, window_start_ts LIMIT $2",
+            &[&Time(now_ms), &limit_of(limit)],
+        );
+        let rows = rows.map_err(StoreError::postgres("read what is to be merged"))?;
+        let task = |row: &Row| RollupTask {
+            cell: Cell { client_id: row.get(0), target: row.get(1) },
+            // The table holds these two names alone.
+            rollup: Rollup::named(row.get(2)).unwrap_or(Rollup::Day),
+            start_ms: row.get::<_, Time>(3).0,
+            generation: row.get(4),
+        };
+        Ok(rows.iter().map(task).collect())
+    }
+
+    pub(crate) fn merged(&self, task: &RollupTask) -> Result<Option<Window>, StoreError> {
+        let Cell { client_id, target } = &task.cell;
+        let Span { from_ms, to_ms } = task.span();
+        let rows = self.conn.borrow().query(
+            &Statements::for_each(task.rollup).merge,
+            &[client_id, target, &Time(from_ms), &Time(to_ms)],
+        );
+        let mut merged: Option<Window> = None;
+        for row in rows.map_err(StoreError::postgres("read windows to merge"))? {
+            let window = Window::decode(row.get(0))
+                .map_err(|error| unreadable_window(client_id, target, &error))?;
+            merged.get_or_insert_default().merge(&window);
+        }
+        Ok(merged)
+    }
+}
+
+/// Spans of cells, a column each.
+#[derive(Default)]
+struct Spans<'a> {
+    clients: Vec<&'a str>,
+    targets: Vec<&'a str>,
+    spans: Vec<&'static str>,
+    starts: Vec<Time>,
+    dues: Vec<Time>,
+}
+
+impl<'a> Spans<'a> {
+    fn push(&mut self, cell: &'a Cell, rollup: Rollup, start_ms: i64) {
+        self.clients.push(&cell.client_id);
+        self.targets.push(&cell.target);
+        self.spans.push(rollup.as_str());
+        self.starts.push(Time(start_ms));
+        self.dues.push(Time(rollup.due_ms(start_ms)));
+    }
+
+    /// Queues them. Each may stand here once.
+    fn enqueue(&self, conn: &Connection) -> Result<(), Failure> {
+        if self.clients.is_empty() {
+            return Ok(());
+        }
+        let Self { clients, targets, spans, starts, dues } = self;
+        conn.execute(
+            "INSERT INTO rollup_queue (client_id, target, span, window_start_ts, due_ts)
+             SELECT * FROM
+                 UNNEST($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+             ON CONFLICT (client_id, target, span, window_start_ts)
+                 DO UPDATE SET generation = excluded.generation",
+            &[clients, targets, spans, starts, dues],
+        )
+        .map(drop)
+    }
+}
+
+/// Queues the hours in which cells' windows changed; `judged` are in order and each of a cell of
+/// its own.
+pub(super) fn enqueue_hours(conn: &Connection, judged: &[&Judged]) -> Result<(), Failure> {
+    let mut queued = Spans::default();
+    for of in judged {
+        hours(of).for_each(|start| queued.push(&of.task.cell, Rollup::Hour, start));
+    }
+    queued.enqueue(conn)
+}
+
+/// Writes what was merged, save what changed since.
+pub(super) fn roll(conn: &Connection, rolled: &[Rolled], now_ms: i64) -> Result<(), Failure> {
+    let mut rolled: Vec<&Rolled> = rolled.iter().collect();
+    rolled.sort_by(|a, b| key(&a.task).cmp(&key(&b.task)));
+    let settled = settle(conn, &rolled)?;
+    for rollup in [Rollup::Hour, Rollup::Day] {
+        let of_kind = || settled.iter().filter(|rolled| rolled.task.rollup == rollup);
+        let statements = Statements::for_each(rollup);
+        let full = of_kind().filter_map(|rolled| Some((&rolled.task, rolled.window.as_ref()?)));
+        let (tasks, windows): (Vec<&RollupTask>, Vec<&Window>) = full.unzip();
+        if !tasks.is_empty() {
+            let revisions = vec![1; tasks.len()];
+            let columns = Columns::of(keys(&tasks), &windows, revisions, now_ms);
+            conn.execute(&statements.put, &columns.values())?;
+        }
+        let empty = of_kind().filter(|rolled| rolled.window.is_none());
+        let empty: Vec<&RollupTask> = empty.map(|rolled| &rolled.task).collect();
+        if !empty.is_empty() {
+            let Keys { clients, targets, starts } = keys(&empty);
+            conn.execute(&statements.delete, &[&clients, &targets, &starts])?;
+        }
+    }
+    let mut days = Spans::default();
+    let mut last = None;
+    for RollupTask { cell, start_ms, .. } in
+        settled.iter().map(|rolled| &rolled.task).filter(|task| task.rollup == Rollup::Hour)
+    {
+        let start = Rollup::Day.start_of(*start_ms);
+        // Hours of one cell and day stand together.
+        if last.replace((cell, start)) != Some((cell, start)) {
+            days.push(cell, Rollup::Day, start);
+        }
+    }
+    days.enqueue(conn)
+}
+
+/// Takes from the queue what did not change since it was read, and locks the rest out.
+fn settle<'a>(conn: &Connection, rolled: &[&'a Rolled]) -> Result<Vec<&'a Rolled>, Failure> {
+    let tasks: Vec<&RollupTask> = rolled.iter().map(|rolled| &rolled.task).collect();
+    let Keys { clients, targets, starts } = keys(&tasks);
+    let spans: Vec<&str> = tasks.iter().map(|task| task.rollup.as_str()).collect();
+    let generations: Vec<i64> = tasks.iter().map(|task| task.generation).collect();
+    let rows = conn.query(
+        "WITH mine AS MATERIALIZED (
+             SELECT at, q.client_id, q.target, q.span, q.window_start_ts
+             FROM UNNEST($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
+                 WITH ORDINALITY AS k (client_id, target, span, window_start_ts, generation, at)
+             JOIN rollup_queue AS q USING (client_id, target, span, window_start_ts)
+             WHERE q.generation = k.generation
+             ORDER BY at FOR UPDATE OF q
+         )
+         DELETE FROM rollup_queue AS q USING mine
+         WHERE q.client_id = mine.client_id AND q.target = mine.target AND q.span = mine.span
+           AND q.window_start_ts = mine.window_start_ts
+         RETURNING at",
+        &[&clients, &targets, &spans, &starts, &generations],
+    )?;
+    let mut places: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    places.sort_unstable();
+    let at = |place: i64| usize::try_from(place - 1).ok().and_then(|at| rolled.get(at)).copied();
+    Ok(places.into_iter().filter_map(at).collect())
+}
+
+fn key(task: &RollupTask) -> (&Cell, &'static str, i64) {
+    (&task.cell, task.rollup.as_str(), task.start_ms)
+}
+
+fn keys<'a>(tasks: &[&'a RollupTask]) -> Keys<'a> {
+    Keys {
+        clients: tasks.iter().map(|task| task.cell.client_id.as_str()).collect(),
+        targets: tasks.iter().map(|task| task.cell.target.as_str()).collect(),
+        starts: tasks.iter().map(|task| Time(task.start_ms)).collect(),
+    }
+}
