@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::pin;
+use std::future::{self, Future};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -29,6 +29,9 @@ const MIGRATION_PATIENCE: Duration = Duration::from_secs(3_600);
 /// lock and has lost power must not hold it for hours.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// Statements that are sent before the first answer is waited for.
+const TOGETHER: usize = 256;
+
 /// The oldest server whose SQL will do, as `server_version_num` has it.
 const OLDEST: i32 = 150_000;
 
@@ -43,8 +46,10 @@ pub(super) enum Purpose {
     Migrate,
 }
 
+/// A value for a place of a statement.
+pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
 /// Values for the places of a statement.
-pub(super) type Values<'a> = [&'a (dyn ToSql + Sync)];
+pub(super) type Values<'a> = [Value<'a>];
 
 /// A connection with the statements it has prepared.
 pub(super) struct Connection {
@@ -65,8 +70,8 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 impl Purpose {
-    /// Plans of a writer must not depend on when statistics were taken: every statement goes by
-    /// an index. Those of a reader depend on what was asked.
+    /// Plans of a writer must not depend on when statistics were taken: a plan that was made for an
+    /// empty table is kept when it has grown. Those of a reader depend on what was asked.
     fn session(self) -> &'static str {
         match self {
             Self::Write => {
@@ -184,6 +189,22 @@ impl Connection {
         self.wait(self.client.execute(&statement, values))
     }
 
+    /// Runs a statement for each row of values, in order, and says how many rows each changed.
+    /// What is asked is sent together.
+    pub(super) fn execute_each(
+        &self,
+        sql: &'static str,
+        rows: &[Vec<Value<'_>>],
+    ) -> Result<Vec<u64>, Failure> {
+        let statement = self.prepare(sql)?;
+        let mut changed = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(TOGETHER) {
+            let ask = |values| Box::pin(self.client.execute(&statement, values));
+            changed.extend(self.wait(in_order(rows.iter().map(|row| ask(row)).collect()))?);
+        }
+        Ok(changed)
+    }
+
     /// Runs statements without values.
     pub(super) fn batch(&self, sql: &str) -> Result<(), Failure> {
         self.wait(self.client.batch_execute(sql))
@@ -245,6 +266,28 @@ where
         }
     });
     told.recv().unwrap_or(Err(Failure::TimedOut(CONNECT_PATIENCE)))
+}
+
+/// Waits for several answers that are asked for in this order.
+async fn in_order<F>(mut asked: Vec<F>) -> Result<Vec<u64>, tokio_postgres::Error>
+where
+    F: Future<Output = Result<u64, tokio_postgres::Error>> + Unpin,
+{
+    let mut answers = vec![None; asked.len()];
+    future::poll_fn(|context| {
+        let mut pending = false;
+        for (answer, asked) in answers.iter_mut().zip(&mut asked).filter(|(a, _)| a.is_none()) {
+            match Pin::new(asked).poll(context) {
+                Poll::Ready(Ok(changed)) => *answer = Some(changed),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                // One is asked for when it is first polled, so the rest are too.
+                Poll::Pending => pending = true,
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(Ok(())) }
+    })
+    .await?;
+    Ok(answers.into_iter().flatten().collect())
 }
 
 /// Blocks this thread until the future is done; `None` when that takes too long. Unlike a

@@ -1,9 +1,9 @@
-//! Writing what was found. For all cells together, one statement each.
+//! Writing what was found, and reading diagnoses.
 
 use model::units::MINUTE_MS;
 use tokio_postgres::Row;
 
-use super::connection::Connection;
+use super::connection::{Connection, Value};
 use super::time::Time;
 use super::{Failure, rollups};
 use crate::store::diagnoses::KeptEvidence;
@@ -21,12 +21,14 @@ macro_rules! select {
 }
 
 /// Writes what was found for some cells. A cell that changed while it was judged stays queued.
+///
+/// A statement for each row and not for all: a join may be planned from the wrong end.
 pub(super) fn record(conn: &Connection, judged: &[Judged]) -> Result<(), StoreError> {
     let doing = "write diagnoses";
     // In key order, as those who count lock them.
     let mut judged: Vec<&Judged> = judged.iter().collect();
     judged.sort_by(|a, b| a.task.cell.cmp(&b.task.cell));
-    let runs = evidence(&judged)?;
+    let runs = runs(&judged)?;
     conn.transaction(doing, |conn| {
         label_windows(conn, &judged)
             .and_then(|()| replace_runs(conn, &judged, &runs))
@@ -36,140 +38,125 @@ pub(super) fn record(conn: &Connection, judged: &[Judged]) -> Result<(), StoreEr
     })
 }
 
-/// Each run with its evidence as JSON.
-fn evidence<'a>(
-    judged: &[&'a Judged],
-) -> Result<Vec<(&'a Cell, &'a DiagnosisRow, String)>, StoreError> {
-    let runs = judged.iter().flat_map(|of| of.runs.iter().map(|run| (&of.task.cell, run)));
-    runs.map(|(cell, run)| match run.evidence() {
-        Ok(json) => Ok((cell, run, json)),
-        Err(error) => Err(unreadable(cell, &error)),
-    })
-    .collect()
-}
-
 fn label_windows(conn: &Connection, judged: &[&Judged]) -> Result<(), Failure> {
-    let mut clients = Vec::new();
-    let mut targets = Vec::new();
-    let mut starts = Vec::new();
-    let mut labels = Vec::new();
-    for Judged { task: Task { cell, .. }, labels: of, .. } in judged {
-        for (start, label) in of {
-            clients.push(cell.client_id.as_str());
-            targets.push(cell.target.as_str());
-            starts.push(Time(start.start_ms()));
-            labels.push(label.map(|label| label.to_string()));
-        }
-    }
-    let (Some(oldest), Some(newest)) =
-        (starts.iter().map(|start| start.0).min(), starts.iter().map(|start| start.0).max())
-    else {
-        return Ok(());
-    };
-    let days: [Time; 2] = [Time(oldest), Time(newest)];
-    // An UPDATE takes its rows in any order.
-    conn.query(
-        "SELECT FROM UNNEST($1::text[], $2::text[], $3::timestamptz[])
-             WITH ORDINALITY AS k (client_id, target, window_start_ts, at)
-         JOIN agg_1m USING (client_id, target, window_start_ts)
-         WHERE agg_1m.window_start_ts >= $4 AND agg_1m.window_start_ts <= $5
-         ORDER BY at FOR UPDATE OF agg_1m",
-        &[&clients, &targets, &starts, &days[0], &days[1]],
-    )?;
-    conn.execute(
-        "UPDATE agg_1m SET diagnosis_label = k.label
-         FROM UNNEST($1::text[], $2::text[], $3::timestamptz[], $4::text[])
-             AS k (client_id, target, window_start_ts, label)
-         WHERE agg_1m.client_id = k.client_id AND agg_1m.target = k.target
-           AND agg_1m.window_start_ts = k.window_start_ts
-           AND agg_1m.window_start_ts >= $5 AND agg_1m.window_start_ts <= $6",
-        &[&clients, &targets, &starts, &labels, &days[0], &days[1]],
+    let labels: Vec<_> = judged
+        .iter()
+        .flat_map(|of| of.labels.iter().map(|(start, label)| (&of.task.cell, start, label)))
+        .map(|(cell, start, label)| {
+            (cell, Time(start.start_ms()), label.map(|label| label.to_string()))
+        })
+        .collect();
+    let rows: Vec<Vec<Value<'_>>> = labels
+        .iter()
+        .map(|(cell, start, label)| vec![&cell.client_id as Value<'_>, &cell.target, start, label])
+        .collect();
+    conn.execute_each(
+        "UPDATE agg_1m SET diagnosis_label = $4
+         WHERE client_id = $1 AND target = $2 AND window_start_ts = $3",
+        &rows,
     )
     .map(drop)
 }
 
-fn replace_runs(
-    conn: &Connection,
-    judged: &[&Judged],
-    runs: &[(&Cell, &DiagnosisRow, String)],
-) -> Result<(), Failure> {
-    let cells = || judged.iter().map(|of| &of.task.cell);
-    let clients: Vec<&str> = cells().map(|cell| cell.client_id.as_str()).collect();
-    let targets: Vec<&str> = cells().map(|cell| cell.target.as_str()).collect();
-    let from: Vec<Time> = judged.iter().map(|of| Time(of.replaced.from_ms)).collect();
-    let to: Vec<Time> = judged.iter().map(|of| Time(of.replaced.to_ms)).collect();
-    conn.execute(
+/// A run as its row has it.
+struct Run<'a> {
+    cell: &'a Cell,
+    label: String,
+    since: Time,
+    last: Time,
+    windows: i64,
+    open: bool,
+    evidence: String,
+}
+
+fn runs<'a>(judged: &[&'a Judged]) -> Result<Vec<Run<'a>>, StoreError> {
+    let runs = judged.iter().flat_map(|of| of.runs.iter().map(|run| (&of.task.cell, run)));
+    runs.map(|(cell, run)| {
+        Ok(Run {
+            cell,
+            label: run.label.to_string(),
+            since: Time(run.since_ts),
+            last: Time(run.last_ts),
+            windows: i64::from(run.windows),
+            open: run.open,
+            evidence: run.evidence().map_err(|error| unreadable(cell, &error))?,
+        })
+    })
+    .collect()
+}
+
+fn replace_runs(conn: &Connection, judged: &[&Judged], runs: &[Run<'_>]) -> Result<(), Failure> {
+    let spans: Vec<[Time; 2]> =
+        judged.iter().map(|of| [Time(of.replaced.from_ms), Time(of.replaced.to_ms)]).collect();
+    let of = || judged.iter().map(|of| &of.task.cell).zip(&spans);
+    let rows: Vec<Vec<Value<'_>>> = of()
+        .map(|(cell, [from, to])| vec![&cell.client_id as Value<'_>, &cell.target, from, to])
+        .collect();
+    conn.execute_each(
         "DELETE FROM diagnoses
-         USING UNNEST($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
-             AS k (client_id, target, from_ts, to_ts)
-         WHERE diagnoses.client_id = k.client_id AND diagnoses.target = k.target
-           AND last_ts >= from_ts AND since_ts < to_ts",
-        &[&clients, &targets, &from, &to],
+         WHERE client_id = $1 AND target = $2 AND last_ts >= $3 AND since_ts < $4",
+        &rows,
     )?;
     // Later windows were judged, so what ended before them is over.
-    conn.execute(
+    let rows: Vec<Vec<Value<'_>>> = of()
+        .map(|(cell, [from, _])| vec![&cell.client_id as Value<'_>, &cell.target, from])
+        .collect();
+    conn.execute_each(
         "UPDATE diagnoses SET open = false
-         FROM UNNEST($1::text[], $2::text[], $3::timestamptz[]) AS k (client_id, target, from_ts)
-         WHERE diagnoses.client_id = k.client_id AND diagnoses.target = k.target
-           AND last_ts < from_ts AND open",
-        &[&clients, &targets, &from],
+         WHERE client_id = $1 AND target = $2 AND last_ts < $3 AND open",
+        &rows,
     )?;
-    if runs.is_empty() {
-        return Ok(());
-    }
-    let of = || runs.iter().map(|(_, run, _)| run);
-    let clients: Vec<&str> = runs.iter().map(|(cell, ..)| cell.client_id.as_str()).collect();
-    let targets: Vec<&str> = runs.iter().map(|(cell, ..)| cell.target.as_str()).collect();
-    let evidence: Vec<&str> = runs.iter().map(|(_, _, json)| json.as_str()).collect();
-    let labels: Vec<String> = of().map(|run| run.label.to_string()).collect();
-    let since: Vec<Time> = of().map(|run| Time(run.since_ts)).collect();
-    let last: Vec<Time> = of().map(|run| Time(run.last_ts)).collect();
-    let windows: Vec<i64> = of().map(|run| i64::from(run.windows)).collect();
-    let open: Vec<bool> = of().map(|run| run.open).collect();
-    conn.execute(
+    let rows: Vec<Vec<Value<'_>>> = runs
+        .iter()
+        .map(|Run { cell, label, since, last, windows, open, evidence }| {
+            vec![
+                &cell.client_id as Value<'_>,
+                &cell.target,
+                label,
+                since,
+                last,
+                windows,
+                open,
+                evidence,
+            ]
+        })
+        .collect();
+    conn.execute_each(
         "INSERT INTO diagnoses (client_id, target, label, since_ts, last_ts, windows, open, evidence)
-         SELECT client_id, target, label, since_ts, last_ts, windows, open, evidence::jsonb
-         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-                     $6::bigint[], $7::boolean[], $8::text[])
-             AS k (client_id, target, label, since_ts, last_ts, windows, open, evidence)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb)
          ON CONFLICT (client_id, target, since_ts, label) DO UPDATE SET
              last_ts = excluded.last_ts, windows = excluded.windows, open = excluded.open,
              evidence = excluded.evidence",
-        &[&clients, &targets, &labels, &since, &last, &windows, &open, &evidence],
+        &rows,
     )
     .map(drop)
 }
 
 fn settle(conn: &Connection, judged: &[&Judged]) -> Result<(), Failure> {
-    let cells = || judged.iter().map(|of| &of.task.cell);
-    let clients: Vec<&str> = cells().map(|cell| cell.client_id.as_str()).collect();
-    let targets: Vec<&str> = cells().map(|cell| cell.target.as_str()).collect();
-    let generations: Vec<i64> = judged.iter().map(|of| of.task.generation).collect();
     let rest: Vec<Option<Time>> = judged.iter().map(|of| of.rest_ms.map(Time)).collect();
-    conn.query(
-        "SELECT FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY AS k (client_id, target, at)
-         JOIN diagnosis_queue USING (client_id, target)
-         ORDER BY at FOR UPDATE OF diagnosis_queue",
-        &[&clients, &targets],
-    )?;
-    conn.execute(
-        "DELETE FROM diagnosis_queue AS q
-         USING UNNEST($1::text[], $2::text[], $3::bigint[], $4::timestamptz[])
-             AS k (client_id, target, generation, rest)
-         WHERE q.client_id = k.client_id AND q.target = k.target AND q.generation = k.generation
-           AND k.rest IS NULL",
-        &[&clients, &targets, &generations, &rest],
-    )?;
-    conn.execute(
-        "UPDATE diagnosis_queue AS q
-         SET oldest_ts = k.rest, newest_ts = greatest(newest_ts, k.rest)
-         FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::timestamptz[])
-             AS k (client_id, target, generation, rest)
-         WHERE q.client_id = k.client_id AND q.target = k.target AND q.generation = k.generation
-           AND k.rest IS NOT NULL",
-        &[&clients, &targets, &generations, &rest],
-    )
-    .map(drop)
+    for (done, sql) in [
+        (
+            true,
+            "DELETE FROM diagnosis_queue
+             WHERE client_id = $1 AND target = $2 AND generation = $3
+               AND $4::timestamptz IS NULL",
+        ),
+        (
+            false,
+            "UPDATE diagnosis_queue SET oldest_ts = $4, newest_ts = greatest(newest_ts, $4)
+             WHERE client_id = $1 AND target = $2 AND generation = $3",
+        ),
+    ] {
+        let of = judged.iter().map(|of| &of.task).zip(&rest);
+        let rows: Vec<Vec<Value<'_>>> = of
+            .filter(|(_, rest)| rest.is_none() == done)
+            .map(|(Task { cell, generation, .. }, rest)| {
+                vec![&cell.client_id as Value<'_>, &cell.target, generation, rest]
+            })
+            .collect();
+        conn.execute_each(sql, &rows)?;
+    }
+    Ok(())
 }
 
 /// A cell's diagnoses that reach into `span`, in order of their beginning.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use model::window::Window;
 use tokio_postgres::Row;
 
-use super::connection::Connection;
+use super::connection::{Connection, Value};
 use super::reader::limit_of;
 use super::time::Time;
 use super::windows::{Columns, Keys, window_row};
@@ -42,10 +42,7 @@ impl Statements {
                 &format!("revision = {table}.revision + 1"),
             ),
             delete: format!(
-                "DELETE FROM {table} USING UNNEST($1::text[], $2::text[], $3::timestamptz[])
-                     AS k (client_id, target, window_start_ts)
-                 WHERE {table}.client_id = k.client_id AND {table}.target = k.target
-                   AND {table}.window_start_ts = k.window_start_ts"
+                "DELETE FROM {table} WHERE client_id = $1 AND target = $2 AND window_start_ts = $3"
             ),
             merge: format!(
                 "SELECT sketches FROM {source} WHERE client_id = $1 AND target = $2
@@ -178,12 +175,15 @@ pub(super) fn roll(conn: &Connection, rolled: &[Rolled], now_ms: i64) -> Result<
             let columns = Columns::of(keys(&tasks), &windows, revisions, now_ms);
             conn.execute(&statements.put, &columns.values())?;
         }
-        let empty = of_kind().filter(|rolled| rolled.window.is_none());
-        let empty: Vec<&RollupTask> = empty.map(|rolled| &rolled.task).collect();
-        if !empty.is_empty() {
-            let Keys { clients, targets, starts } = keys(&empty);
-            conn.execute(&statements.delete, &[&clients, &targets, &starts])?;
-        }
+        let gone: Vec<(&Cell, Time)> = of_kind()
+            .filter(|rolled| rolled.window.is_none())
+            .map(|Rolled { task, .. }| (&task.cell, Time(task.start_ms)))
+            .collect();
+        let rows: Vec<Vec<Value<'_>>> = gone
+            .iter()
+            .map(|(cell, start)| vec![&cell.client_id as Value<'_>, &cell.target, start])
+            .collect();
+        conn.execute_each(&statements.delete, &rows)?;
     }
     let mut days = Spans::default();
     let mut last = None;
@@ -206,18 +206,21 @@ fn settle<'a>(conn: &Connection, rolled: &[&'a Rolled]) -> Result<Vec<&'a Rolled
     let spans: Vec<&str> = tasks.iter().map(|task| task.rollup.as_str()).collect();
     let generations: Vec<i64> = tasks.iter().map(|task| task.generation).collect();
     let rows = conn.query(
+        // As windows are read: by the index, in order, whatever the planner thinks the queue holds.
         "WITH mine AS MATERIALIZED (
-             SELECT at, q.client_id, q.target, q.span, q.window_start_ts
+             SELECT at, place
              FROM UNNEST($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
-                 WITH ORDINALITY AS k (client_id, target, span, window_start_ts, generation, at)
-             JOIN rollup_queue AS q USING (client_id, target, span, window_start_ts)
-             WHERE q.generation = k.generation
-             ORDER BY at FOR UPDATE OF q
+                 WITH ORDINALITY AS k (client_id, target, span, window_start_ts, generation, at),
+             LATERAL (
+                 SELECT ctid AS place FROM rollup_queue
+                 WHERE client_id = k.client_id AND target = k.target AND span = k.span
+                   AND window_start_ts = k.window_start_ts AND generation = k.generation
+                 LIMIT 1 FOR UPDATE
+             ) AS queued
+         ), gone AS (
+             DELETE FROM rollup_queue WHERE ctid = ANY (ARRAY(SELECT place FROM mine))
          )
-         DELETE FROM rollup_queue AS q USING mine
-         WHERE q.client_id = mine.client_id AND q.target = mine.target AND q.span = mine.span
-           AND q.window_start_ts = mine.window_start_ts
-         RETURNING at",
+         SELECT at FROM mine",
         &[&clients, &targets, &spans, &starts, &generations],
     )?;
     let mut places: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();

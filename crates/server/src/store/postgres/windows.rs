@@ -102,19 +102,26 @@ impl<'a> Touched<'a> {
             starts.iter().fold((i64::MAX, i64::MIN), |(oldest, newest), start| {
                 (oldest.min(start.0), newest.max(start.0))
             });
+        // LIMIT binds the planner: a look into the index for each key, in order, whatever it thinks
+        // the table holds.
         macro_rules! select {
-            ($($rest:literal)?) => {
+            ($lock:literal) => {
                 concat!(
                     "SELECT at, revision, sketches
                      FROM UNNEST($1::text[], $2::text[], $3::timestamptz[])
-                         WITH ORDINALITY AS k (client_id, target, window_start_ts, at)
-                     JOIN agg_1m USING (client_id, target, window_start_ts)
-                     WHERE agg_1m.window_start_ts >= $4 AND agg_1m.window_start_ts <= $5",
-                    $($rest)?
+                         WITH ORDINALITY AS k (client_id, target, window_start_ts, at),
+                     LATERAL (
+                         SELECT revision, sketches FROM agg_1m
+                         WHERE client_id = k.client_id AND target = k.target
+                           AND window_start_ts = k.window_start_ts
+                           AND window_start_ts >= $4 AND window_start_ts <= $5
+                         LIMIT 1 ",
+                    $lock,
+                    ") AS kept"
                 )
             };
         }
-        let sql = if locking { select!(" ORDER BY at FOR UPDATE OF agg_1m") } else { select!() };
+        let sql = if locking { select!("FOR UPDATE") } else { select!("") };
         let rows = conn
             .query(sql, &[&clients, &targets, &starts, &Time(oldest), &Time(newest)])
             .map_err(StoreError::postgres("read windows"))?;
