@@ -63,9 +63,17 @@ pub(crate) enum Command {
     Simulate(commands::simulate::Args),
     /// Measure targets on a schedule and send the results to a server
     Probe(commands::probe::Args),
+    /// Take events over HTTP and put them on the bus
+    Ingest(commands::ingest::Args),
+    /// Count the events on the bus into the shared database
+    Aggregator(commands::aggregator::Args),
+    /// Judge the windows in the shared database
+    Diagnoser(commands::diagnoser::Args),
+    /// Serve the read API over the shared database
+    Api(commands::api::Args),
     /// Make, list and revoke tokens
     Token(commands::token::Args),
-    /// Bring the store's tables to this program's version, or back
+    /// Bring the store's tables, and the bus's streams, to what this program needs, or back
     Migrate(commands::migrate::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),

@@ -1,10 +1,16 @@
 //! One file a command: its arguments and what it does, top to bottom.
 
+pub(crate) mod aggregator;
+pub(crate) mod api;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod diagnoser;
+mod door;
+pub(crate) mod ingest;
 pub(crate) mod man;
 pub(crate) mod migrate;
+mod places;
 pub(crate) mod probe;
 pub(crate) mod report;
 pub(crate) mod simulate;
@@ -14,12 +20,14 @@ pub(crate) mod up;
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::Options;
+use crate::exit::Outcome;
 use crate::render::Style;
 use crate::settings::{self, Settings};
 
@@ -40,6 +48,11 @@ impl Context {
         })
     }
 
+    /// How long ids of counted events are kept: the flag's, the settings', or the default.
+    pub(crate) fn keep_ids(&self, flag: Option<Duration>) -> Duration {
+        flag.or(self.settings.keep_ids).unwrap_or(server::roles::KEEP_IDS)
+    }
+
     /// The data directory: the flag's, the settings', or the user's own.
     pub(crate) fn data_dir(&self, flag: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         flag.or_else(|| self.settings.data_dir.clone())
@@ -57,6 +70,15 @@ fn one_thread() -> anyhow::Result<Runtime> {
 /// A thread a core: for what serves.
 fn many_threads() -> anyhow::Result<Runtime> {
     Builder::new_multi_thread().enable_all().build().context("starting the runtime")
+}
+
+/// Runs a role until it has stopped. What then still blocks, such as a database that does not
+/// answer, is not waited for.
+fn serve(role: impl Future<Output = anyhow::Result<()>>) -> Outcome {
+    let runtime = many_threads()?;
+    let ended = runtime.block_on(role);
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 /// Milliseconds since the Unix epoch.

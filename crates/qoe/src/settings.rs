@@ -26,6 +26,23 @@ pub(crate) struct Settings {
     pub(crate) tls_key: Option<PathBuf>,
     /// Plain HTTP on an address others can reach.
     pub(crate) insecure_http: Option<bool>,
+    /// The bus: NATS servers.
+    pub(crate) bus: Option<String>,
+    /// The file of what we show them.
+    pub(crate) bus_credentials: Option<PathBuf>,
+    /// Who may have signed their certificate, PEM.
+    pub(crate) bus_ca: Option<PathBuf>,
+    /// What streams and subjects begin with.
+    pub(crate) bus_prefix: Option<String>,
+    /// The file of the shared database's URL.
+    pub(crate) database_file: Option<PathBuf>,
+    /// Who may have signed its certificate, PEM.
+    pub(crate) database_ca: Option<PathBuf>,
+    /// Servers that can lose what they confirmed are good enough.
+    pub(crate) allow_data_loss: Option<bool>,
+    /// How long ids of counted events are kept.
+    #[serde(with = "humantime_serde")]
+    pub(crate) keep_ids: Option<Duration>,
     /// What the probe measures.
     pub(crate) targets: Vec<String>,
     /// How often it measures each.
@@ -54,10 +71,11 @@ pub(crate) enum SettingsError {
 }
 
 /// Whether a variable is one of ours. Some begin as ours do and are none: the file's own name,
-/// the probe's own variables, and the switch that makes a test's server crash at a named point.
+/// the probe's own variables, and the tests', one of which makes a server crash at a named point.
 fn is_setting(variable: &str) -> bool {
     variable.starts_with("QOE_")
         && !variable.starts_with("QOE_PROBE_")
+        && !variable.starts_with("QOE_TEST_")
         && !["QOE_CONFIG", "QOE_CRASH_AT"].contains(&variable)
 }
 
@@ -167,7 +185,7 @@ mod tests {
             .collect();
         let settings = read(&active, &[]).unwrap();
         let keys = active.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 11, "the sample shows every setting");
+        assert_eq!(keys, 19, "the sample shows every setting");
         assert_eq!(settings.interval, Some(Duration::from_secs(10)));
         assert_eq!(settings.targets.len(), 2);
     }

@@ -26,6 +26,7 @@ pub struct Aggregator {
     writers: Vec<Way>,
     /// One permit an event that waits: the bound of the queue, in what costs memory.
     room: Arc<Semaphore>,
+    queue_events: u32,
 }
 
 /// The way to one of them.
@@ -119,7 +120,7 @@ impl Aggregator {
             writers.push(Way { commands, health });
         }
         let room = Arc::new(Semaphore::new(settings.queue_events as usize));
-        Ok((Self { writers, room }, threads))
+        Ok((Self { writers, room, queue_events: settings.queue_events }, threads))
     }
 
     /// Counts the events, each once, and resolves after the commit (the last one, where they go to
@@ -172,6 +173,11 @@ impl Aggregator {
     /// Whether the writers are alive and the last transaction of each succeeded.
     pub fn ready(&self) -> bool {
         self.writers.iter().all(|way| way.health.is_well())
+    }
+
+    /// Whether events wait to be counted.
+    pub fn is_busy(&self) -> bool {
+        self.room.available_permits() < self.queue_events as usize
     }
 
     /// Whether the writers are alive.

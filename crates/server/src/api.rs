@@ -1,4 +1,4 @@
-//! The read API: windows, summaries and diagnoses as JSON, and whether the server is well.
+//! The read API: windows, summaries and diagnoses as JSON.
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +8,6 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::aggregator::Aggregator;
 use crate::ingest::auth::{self, Auth};
 use crate::ingest::problem::{self, Problem};
 use crate::store::{DiagnosisQuery, Reader, Span, Store, StoreError, SummaryQuery, WindowQuery};
@@ -22,28 +21,21 @@ use query::Query;
 pub struct Deps {
     /// What is read.
     pub store: Store,
-    /// Whose health is told.
-    pub aggregator: Aggregator,
     /// Who may read. Shared with the ingest, so that both know a token at once.
     pub auth: Auth,
     /// The time in milliseconds since the Unix epoch.
     pub now: fn() -> i64,
 }
 
-/// `GET /api/v1/windows`, `/summary` and `/diagnoses`, which need a token of scope `read`, and
-/// `/-/healthy` and `/-/ready`, which need none.
+/// `GET /api/v1/windows`, `/summary` and `/diagnoses`, which need a token of scope `read`.
 pub fn router(deps: Deps) -> Router {
     let page =
         |handler: axum::routing::MethodRouter<Deps>| handler.fallback(problem::method_not_allowed);
-    let read = Router::new()
+    Router::new()
         .route("/api/v1/windows", page(get(windows)))
         .route("/api/v1/summary", page(get(summary)))
         .route("/api/v1/diagnoses", page(get(diagnoses)))
-        .route_layer(middleware::from_fn_with_state(deps.auth.clone(), auth::require_read));
-    Router::new()
-        .merge(read)
-        .route("/-/healthy", page(get(healthy)))
-        .route("/-/ready", page(get(ready)))
+        .route_layer(middleware::from_fn_with_state(deps.auth.clone(), auth::require_read))
         .with_state(deps)
 }
 
@@ -107,25 +99,6 @@ async fn diagnoses(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answe
     answer(&json!({
         "from_ms": span.from_ms, "to_ms": span.to_ms, "diagnoses": rows, "truncated": truncated,
     }))
-}
-
-/// 200 as long as the process can do its work; a supervisor restarts it otherwise.
-async fn healthy(State(deps): State<Deps>) -> Response {
-    health(deps.aggregator.alive(), "the writer has ended")
-}
-
-/// 200 while batches can be committed.
-async fn ready(State(deps): State<Deps>) -> Response {
-    health(deps.aggregator.ready(), "the store cannot write")
-}
-
-fn health(well: bool, otherwise: &'static str) -> Response {
-    if well {
-        Json(json!({ "status": "ok" })).into_response()
-    } else {
-        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-        Problem::new(unavailable, "unavailable", otherwise).retry_after(COME_AGAIN).into_response()
-    }
 }
 
 type Answer = Result<Response, Problem>;

@@ -4,6 +4,7 @@
 //! a stop at any moment; what is said rests on the stored windows alone, so judging again after
 //! a restart says the same.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::diagnosis::{self, CellWindow, Diagnosis, Outcome, Run, Verdict};
@@ -21,8 +22,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// Cells judged, and written in one transaction, in one step.
 const CELLS: usize = 32;
 
-/// How much longer than it took a step is rested from where more may wait: ingest on the same
-/// machine is left 95 % of a processor, and verdicts come some seconds later.
+/// How much longer than it took a step is rested from while events wait to be counted: they are
+/// left 95 % of a processor, and verdicts come some seconds later.
 const YIELD: u32 = 19;
 
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -53,16 +54,40 @@ pub enum StepError {
     Write(#[from] Unavailable),
 }
 
+/// What is known of a diagnoser. Cheap to clone; every clone tells the same.
+#[derive(Clone, Default)]
+pub struct Fares(Arc<Mutex<Option<String>>>);
+
+impl Fares {
+    /// Why the last step could not be made, where it could not.
+    pub fn failing(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn told(&self, done: &Result<bool, StepError>) {
+        let new = done.as_ref().err().map(ToString::to_string);
+        let mut old = self.lock();
+        if let (None, Some(error)) = (&*old, &new) {
+            tracing::error!(%error, "can't judge what is queued");
+        }
+        *old = new;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Judges what is queued, about once a second, until `shutdown`; of several that share a store one
 /// acts at a time.
 pub async fn run(
     store: Store,
     aggregator: Aggregator,
     now: fn() -> i64,
+    fares: Fares,
     shutdown: CancellationToken,
 ) {
     let mut pause = TICK;
-    let mut failing = false;
     let mut leadership = store.leadership("diagnoser");
     while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         let began = Instant::now();
@@ -75,17 +100,11 @@ pub async fn run(
         };
         pause = match &done {
             // More may wait, but ingest comes first.
-            Ok(true) => began.elapsed() * YIELD,
+            Ok(true) if aggregator.is_busy() => began.elapsed() * YIELD,
+            Ok(true) => Duration::ZERO,
             _ => TICK,
         };
-        match done {
-            Ok(_) => failing = false,
-            Err(error) if !failing => {
-                tracing::error!(%error, "can't judge what is queued");
-                failing = true;
-            }
-            Err(_) => {}
-        }
+        fares.told(&done);
     }
 }
 

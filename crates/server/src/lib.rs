@@ -7,6 +7,7 @@ pub mod bus;
 pub mod clock;
 mod crash;
 pub mod diagnoser;
+pub mod health;
 pub mod ingest;
 pub mod partition;
 pub mod roles;

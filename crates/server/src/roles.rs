@@ -1,165 +1,101 @@
-//! The roles, wired. The only place that knows them all.
+//! The roles, wired. The only place that knows them all: [`all_in_one`] for one machine, and
+//! [`ingest`], [`aggregator`], [`diagnoser`] and [`api`] for many, over a bus and a shared store.
+//!
+//! A role of the latter kind listens at once, waits for its servers as long as it takes, and says
+//! on `/-/ready` what it waits for.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::aggregator::{self, Aggregator};
-use crate::clock::now_ms;
-use crate::ingest::accept::{self, AcceptLimits};
-use crate::ingest::{self, Auth, Sink, auth, problem};
-use crate::store::tokens;
-use crate::store::{Retention, Scope, Store, Tokens};
-use crate::{api, diagnoser};
+use crate::bus::{self, Bus, BusError};
+use crate::store::{Class, Location, Store, StoreError};
 
-/// Everything on one machine: ingest, aggregator, store, diagnoser and read API on one port.
-pub struct AllInOne {
-    /// Where everything is kept; made 0700 where it is missing.
-    pub data_dir: PathBuf,
-    /// The bound socket; its port may have been 0.
-    pub listener: TcpListener,
-    /// The certificate `listener` serves with; `None` for plain HTTP.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// A second socket, for this machine alone, served in plain HTTP.
-    pub local: Option<TcpListener>,
-    /// The client the local ingest token speaks for.
-    pub local_client_id: String,
+mod aggregate;
+mod all_in_one;
+mod diagnose;
+mod door;
+mod horizon;
+mod serve;
+mod take;
+
+pub use aggregate::{Aggregating, aggregator};
+pub use all_in_one::{AllInOne, LOCAL_INGEST_TOKEN, LOCAL_READ_TOKEN, all_in_one};
+pub use diagnose::{Diagnosing, diagnoser};
+pub use door::Door;
+pub use horizon::{Horizon, KEEP_IDS};
+pub use serve::{Serving, api};
+pub use take::{Taking, ingest};
+
+use door::Served;
+
+/// Between two attempts to reach a server.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The store, once its server answers and has tables; `None` where it was told to stop before.
+async fn store(
+    location: &Location,
+    served: &Served,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Store>> {
+    let open = || async {
+        let location = location.clone();
+        let opened = tokio::task::spawn_blocking(move || Store::open(location)).await;
+        opened.unwrap_or(Err(StoreError::Closed))
+    };
+    // Tables that are older may be brought up to date at any moment.
+    let passes = |error: &StoreError| match error {
+        StoreError::Version { found, needed } => found < needed,
+        error => error.class() == Class::Again,
+    };
+    patiently(open, passes, served, stop).await
 }
 
-/// In the data directory: the token the local probe sends with, mode 0600.
-pub const LOCAL_INGEST_TOKEN: &str = "local-ingest.token";
-/// In the data directory: the token local commands read with, mode 0600.
-pub const LOCAL_READ_TOKEN: &str = "local-read.token";
-
-/// Runs until `shutdown`, then stops accepting, lets requests in flight end, commits what was
-/// taken, and returns.
-pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let AllInOne { data_dir, listener, tls, local, local_client_id } = cfg;
-    let ingest_settings = ingest::Settings::default();
-    let settings = aggregator::Settings {
-        retention: Retention::for_events_up_to(ingest_settings.events.max_age_ms),
-        ..aggregator::Settings::default()
+/// The bus, once its server answers and has the streams; `None` where it was told to stop before.
+async fn bus(
+    connect: &bus::Connect,
+    served: &Served,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Bus>> {
+    let open = || async {
+        let bus = Bus::connect(connect).await?;
+        bus.check_streams().await.map(|()| bus)
     };
-
-    let dir = data_dir.clone();
-    let store = tokio::task::spawn_blocking(move || Store::open(&dir)).await??;
-    let _only_one = lock(&data_dir)?;
-    let tokens = store.tokens();
-    keep_token(&tokens, &data_dir, LOCAL_INGEST_TOKEN, Scope::Ingest, &local_client_id).await?;
-    keep_token(&tokens, &data_dir, LOCAL_READ_TOKEN, Scope::Read, auth::ANY_CLIENT).await?;
-
-    let (aggregator, mut writer) = Aggregator::start(&store, settings)?;
-    let auth = Auth::new(tokens, now_ms);
-    let ingest = ingest::router(ingest::Deps {
-        sink: Sink::Aggregator(aggregator.clone()),
-        auth: auth.clone(),
-        settings: ingest_settings,
-        now: now_ms,
-    });
-    let api = api::router(api::Deps {
-        store: store.clone(),
-        aggregator: aggregator.clone(),
-        auth,
-        now: now_ms,
-    });
-    let router = ingest.merge(api).fallback(problem::not_found);
-
-    let stop_judging = CancellationToken::new();
-    let judging = diagnoser::run(store, aggregator.clone(), now_ms, stop_judging.clone());
-    let mut judging = tokio::spawn(judging);
-
-    let limits = AcceptLimits::default();
-    let stop = shutdown.child_token();
-    let beside = async {
-        if let Some(local) = local {
-            let (router, limits) = (router.clone(), limits.clone());
-            accept::serve(local, None, router, limits, stop.clone()).await;
-        }
+    let passes = |error: &BusError| {
+        matches!(
+            error,
+            BusError::Connect { .. } | BusError::Request { .. } | BusError::Missing { .. }
+        )
     };
-    let serving = accept::serve(listener, tls, router.clone(), limits.clone(), stop.clone());
-    let mut serving = std::pin::pin!(async { tokio::join!(serving, beside) });
-
-    // Neither ends before it is told to, unless it panicked. Whoever supervises us starts us anew,
-    // which is better than to go on without.
-    let broken = tokio::select! {
-        _ = &mut serving => None,
-        () = writer.one_finished() => Some("the writer"),
-        _ = &mut judging => Some("the diagnoser"),
-    };
-    if let Some(part) = broken {
-        stop.cancel();
-        serving.await;
-        aggregator.close();
-        writer.finished().await;
-        bail!("{part} panicked");
-    }
-    stop_judging.cancel();
-    judging.await.context("the diagnoser panicked")?;
-    aggregator.close();
-    writer.finished().await;
-    Ok(())
+    patiently(open, passes, served, stop).await
 }
 
-/// Two servers on one directory would both work, and neither tell the whole of its load.
-fn lock(dir: &Path) -> anyhow::Result<File> {
-    let path = dir.join("server.lock");
-    let file = private().open(&path).with_context(|| format!("opening {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("another qoe serves {}; stop it, or name another --data-dir", dir.display())
+/// Tries until it works, it was told to stop (`None`), or there is no use in trying.
+async fn patiently<T, E, Fut>(
+    mut attempt: impl FnMut() -> Fut,
+    passes: impl Fn(&E) -> bool,
+    served: &Served,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<T>>
+where
+    E: std::error::Error + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let mut said = String::new();
+    loop {
+        let Some(tried) = stop.run_until_cancelled(attempt()).await else { return Ok(None) };
+        let error = match tried {
+            Ok(done) => return Ok(Some(done)),
+            Err(error) if !passes(&error) => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        if error != said {
+            tracing::warn!("waiting: {error}");
+            served.waits_for(&error);
+            said = error;
         }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("locking {}", path.display()))
+        if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            return Ok(None);
         }
     }
-}
-
-/// Sees to it that the file holds a good token of this scope and client: the one that is there,
-/// or a new one.
-async fn keep_token(
-    tokens: &Tokens,
-    dir: &Path,
-    name: &str,
-    scope: Scope,
-    client_id: &str,
-) -> anyhow::Result<()> {
-    let path = dir.join(name);
-    let doing = || format!("keeping a token in {}", path.display());
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        let text = text.trim();
-        let record = tokens.lookup(&tokens::id_of(text)).await?;
-        let good = record.is_some_and(|record| {
-            record.is_good(now_ms())
-                && (record.scope, record.client_id.as_str()) == (scope, client_id)
-                && record.sha256 == tokens::sha256(text)
-        });
-        if good {
-            return Ok(());
-        }
-    }
-    let (tokens, client_id) = (tokens.clone(), client_id.to_owned());
-    let create = move || tokens.create(&client_id, scope, None);
-    let text = tokio::task::spawn_blocking(create).await??;
-    // Whole or not at all: who reads it may come at any moment.
-    let draft = dir.join(format!("{name}.new"));
-    let write = || {
-        let mut file = private().truncate(true).open(&draft)?;
-        writeln!(file, "{text}")?;
-        file.sync_all()?;
-        std::fs::rename(&draft, &path)
-    };
-    write().with_context(doing)
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
 }

@@ -101,6 +101,14 @@ impl Store {
         Leadership::new(self.location().clone(), name)
     }
 
+    /// Whether it can be read now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        self.read(|reader| reader.tasks(1).map(drop)).await
+    }
+
     /// Lends `look` a reader on a thread that may block.
     pub async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
     where

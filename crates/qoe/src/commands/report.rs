@@ -1,4 +1,4 @@
-//! `qoe report`: what was measured and what was diagnosed. Reads the data directory, so it works
+//! `qoe report`: what was measured and what was diagnosed. Reads the store itself, so it works
 //! while a server runs on it and when none does.
 
 pub(crate) mod cells;
@@ -7,17 +7,18 @@ pub(crate) mod since;
 pub(crate) mod told;
 pub(crate) mod view;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use server::store::{
-    DATABASE, DiagnosisQuery, DiagnosisRow, Reader, Span, SummaryRow, WindowQuery, WindowRow,
+    DATABASE, DiagnosisQuery, DiagnosisRow, Location, Reader, Span, SummaryRow, WindowQuery,
+    WindowRow,
 };
 
 use super::Context;
+use super::places::{StoreArgs, shown};
 use crate::exit::Outcome;
 use crate::output;
 use since::Since;
@@ -28,9 +29,8 @@ use since::Since;
 and target), windows (a row a minute) and diagnoses, with the names of the read API. Fields may \
 be added; none change.")]
 pub(crate) struct Args {
-    /// The server's data directory [default: $XDG_DATA_HOME/qoe]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
     /// From when: a span (2h), a time of day (14:02), or a moment (2026-11-24T14:02:00Z)
     #[arg(long, value_name = "TIME", default_value = "2h", value_parser = since::parse)]
     since: Since,
@@ -56,15 +56,15 @@ const WINDOWS: usize = 1_000_000;
 const DIAGNOSES: usize = 10_000;
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
-    let dir = context.data_dir(args.data_dir.clone())?;
+    let location = args.store.location(context)?;
     let zone = TimeZone::system();
     let now = Timestamp::now();
     let from_ms = args.since.moment_ms(now, &zone);
-    let report = Report::read(&dir, from_ms, now.as_millisecond())?;
+    let report = Report::read(&location, from_ms, now.as_millisecond())?;
     if args.json {
         output::print_json(&report)?;
     } else if report.summary.is_empty() {
-        output::print(&view::nothing(&dir, &report, &zone))?;
+        output::print(&view::nothing(&shown(&location), &report, &zone))?;
     } else {
         output::print(&view::text(&report, &zone, context.style))?;
     }
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
 
 impl Report {
     /// Reads what lies between two moments. A directory without a database holds nothing.
-    pub(crate) fn read(dir: &Path, from_ms: i64, now_ms: i64) -> anyhow::Result<Self> {
+    pub(crate) fn read(location: &Location, from_ms: i64, now_ms: i64) -> anyhow::Result<Self> {
         // The window in progress began before now, and a probe's clock may be a little ahead.
         let to_ms = now_ms + model::units::MINUTE_MS;
         let mut report = Self {
@@ -84,10 +84,12 @@ impl Report {
             windows: Vec::new(),
             diagnoses: Vec::new(),
         };
-        if !dir.join(DATABASE).exists() {
+        if let Location::Directory(dir) = location
+            && !dir.join(DATABASE).exists()
+        {
             return Ok(report);
         }
-        let reader = Reader::open(dir)?;
+        let reader = Reader::open(location)?;
         let span = Span { from_ms: model::Minute::of_ms(from_ms).start_ms(), to_ms };
         let query = WindowQuery { client_id: None, target: None, span, limit: WINDOWS };
         report.summary = reader.summary(span, now_ms)?;

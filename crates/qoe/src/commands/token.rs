@@ -1,13 +1,13 @@
-//! `qoe token create|list|revoke`. Works on the data directory, so it needs no running server;
-//! one that runs sees the change at once.
+//! `qoe token create|list|revoke`. Works on the store, so it needs no running server; one that
+//! runs sees the change at once.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use server::store::{Scope, Store, TokenRecord};
 
+use super::places::StoreArgs;
 use super::{Context, now_ms, parse_span};
 use crate::exit::Outcome;
 use crate::output;
@@ -18,9 +18,8 @@ use crate::render::units::ABSENT;
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
-    /// The server's data directory [default: $XDG_DATA_HOME/qoe]
-    #[arg(long, value_name = "DIR", global = true)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -47,7 +46,7 @@ enum Action {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
-    let tokens = Store::open(&context.data_dir(args.data_dir.clone())?)?.tokens();
+    let tokens = Store::open(args.store.location(context)?)?.tokens();
     match &args.action {
         Action::Create { client_id, scope, ttl } => {
             let token = tokens.create(client_id, scope.parse::<Scope>()?, *ttl)?;

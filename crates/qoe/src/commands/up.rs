@@ -2,24 +2,21 @@
 
 mod announce;
 
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::probe::{Identity, Options, agent, identity};
 use anyhow::{Context as _, anyhow, bail};
-use rustls::ServerConfig;
-use server::ingest::accept;
-use server::roles::{self, AllInOne, LOCAL_INGEST_TOKEN};
+use server::roles::{self, AllInOne, Door, LOCAL_INGEST_TOKEN};
 use server::store::Store;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::door::{self, DoorArgs};
 use super::{Context, parse_span, parse_target};
 use crate::exit::Outcome;
 use crate::settings::{Resolver, Settings};
@@ -33,21 +30,11 @@ pub(crate) struct Args {
     /// From one measurement of a target to its next [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     interval: Option<Duration>,
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8460]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    door: DoorArgs,
     /// Where everything is kept, mode 0700 [default: $XDG_DATA_HOME/qoe]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Certificate chain to serve HTTPS with, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// Its private key, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// Serve plain HTTP where others can reach it: tokens and events can be read on the way
-    #[arg(long)]
-    insecure_http: bool,
     /// DNS server the probe asks instead of the system's, with or without a port
     #[arg(long, value_name = "ADDR")]
     resolver: Option<Resolver>,
@@ -59,8 +46,6 @@ pub(crate) struct Args {
     no_throughput: bool,
 }
 
-/// Where the server listens unless it is told otherwise.
-const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8460);
 /// How often a target is measured unless it is told otherwise.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// How often its throughput is: a megabyte every five minutes is 300 MB a day.
@@ -75,8 +60,9 @@ async fn up(args: &Args, context: &Context) -> Outcome {
     let settings = &context.settings;
     let dir = context.data_dir(args.data_dir.clone())?;
     let probe = Probe::plan(args, settings)?;
-    let tls = tls(args, settings)?;
-    let listener = listen(args, settings, tls.is_some()).await?;
+    let door = args.door.open(8460, context).await?;
+    let url = door::url(&door)?;
+    let Door { listener, tls } = door;
     let addr = listener.local_addr()?;
     // With TLS the probe has a door of its own: the certificate need not be good for loopback.
     let local = match tls {
@@ -88,7 +74,6 @@ async fn up(args: &Args, context: &Context) -> Outcome {
     // Makes the directory, or says at once what is wrong with it.
     drop(Store::open(&dir)?);
     let client_id = identity::client_id(Some(&dir))?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let role = AllInOne {
         data_dir: dir.clone(),
         listener,
@@ -100,7 +85,6 @@ async fn up(args: &Args, context: &Context) -> Outcome {
     let stop_server = CancellationToken::new();
     let mut server = tokio::spawn(roles::all_in_one(role, stop_server.clone()));
     let Some(token) = local_token(&dir, &server).await else { return ended(server.await) };
-    let url = format!("{scheme}://{addr}");
     output::print(&announce::where_to_look(&dir, &url, &probe.targets, context.style))?;
 
     let config = probe.config(Identity::named(client_id), local_addr, token)?;
@@ -168,30 +152,6 @@ impl Probe {
             }),
         })
     }
-}
-
-fn tls(args: &Args, settings: &Settings) -> anyhow::Result<Option<Arc<ServerConfig>>> {
-    let certificate = args.tls_cert.as_ref().or(settings.tls_cert.as_ref());
-    let key = args.tls_key.as_ref().or(settings.tls_key.as_ref());
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Ok(Some(accept::server_config(certificate, key)?)),
-        (None, None) => Ok(None),
-        _ => bail!("tls_cert and tls_key belong together, and one of them is missing"),
-    }
-}
-
-async fn listen(args: &Args, settings: &Settings, tls: bool) -> anyhow::Result<TcpListener> {
-    let addr = args.listen.or(settings.listen).unwrap_or(LISTEN);
-    let insecure = args.insecure_http || settings.insecure_http.unwrap_or(false);
-    accept::check_exposure(addr, tls, insecure)
-        .context("use --tls-cert and --tls-key, or --insecure-http")?;
-    TcpListener::bind(addr).await.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => anyhow!(
-            "cannot listen on {addr}: something else does, perhaps another `qoe up`; stop it, or \
-             take a free port with --listen 127.0.0.1:0"
-        ),
-        _ => anyhow!("cannot listen on {addr}: {error}; choose another address with --listen"),
-    })
 }
 
 /// How this machine reaches a socket of its own: one that is bound to every address, by loopback.

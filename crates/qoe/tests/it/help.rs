@@ -3,7 +3,7 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 17] = [
     "",
     "check",
     "up",
@@ -12,9 +12,14 @@ const COMMANDS: [&str; 12] = [
     "target",
     "simulate",
     "probe",
+    "ingest",
+    "aggregator",
+    "diagnoser",
+    "api",
     "token",
     "token create",
     "migrate",
+    "migrate up",
     "completions",
 ];
 

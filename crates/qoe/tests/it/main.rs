@@ -1,5 +1,6 @@
 //! The `qoe` program as a person or a script meets it: its help, its exit codes, its server
-//! through a whole life, and what a killed server owes to those it answered.
+//! through a whole life, its roles on a real bus and database, and what a killed server owes to those
+//! it answered.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -7,6 +8,7 @@ mod check;
 mod crash;
 mod help;
 mod http;
+mod roles;
 mod running;
 mod simulate;
 mod tidy;

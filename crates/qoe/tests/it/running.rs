@@ -22,7 +22,7 @@ pub(crate) fn qoe() -> Command {
     command
 }
 
-/// A `qoe up` of its own, on a free port. Killed when dropped.
+/// A `qoe up` or a role of its own, on a free port. Killed when dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) addr: SocketAddr,
@@ -33,8 +33,13 @@ impl Server {
     pub(crate) fn start(data_dir: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = qoe();
         command.args(["up", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
-        command.stdout(Stdio::piped());
         configure(&mut command);
+        Self::run(command)
+    }
+
+    /// Starts a command that says where it listens, and returns when it has.
+    pub(crate) fn run(mut command: Command) -> Self {
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let addr = lines

@@ -30,7 +30,8 @@ pub struct Connect {
     /// One server of the cluster or several, as `nats://` or `tls://` URLs separated by commas. A
     /// name and password in them are secrets, and never shown.
     pub servers: String,
-    /// A file of credentials (a JWT and its seed).
+    /// A file of what we show: credentials (a JWT and its seed), or one line, `user:password` or a
+    /// token.
     pub credentials: Option<PathBuf>,
     /// The certificates of who may have signed the server's, PEM; the system's where it is not
     /// given.
@@ -172,9 +173,9 @@ async fn options(connect: &Connect) -> Result<ConnectOptions, BusError> {
     if let Some(path) = &connect.credentials {
         let text = readable(path).await?;
         // The text is a secret: what is wrong with it is not shown.
-        options = options.credentials(&text).map_err(|_| BusError::File {
+        options = shows(options, &text).map_err(|wrong| BusError::File {
             path: path.clone(),
-            source: std::io::Error::other("it is no NATS credentials file"),
+            source: std::io::Error::other(wrong),
         })?;
     }
     if let Some(path) = &connect.ca {
@@ -187,6 +188,21 @@ async fn options(connect: &Connect) -> Result<ConnectOptions, BusError> {
         options = options.add_client_certificate(certificate.clone(), key.clone());
     }
     Ok(options)
+}
+
+/// What the file of credentials says, in either form.
+fn shows(options: ConnectOptions, text: &str) -> Result<ConnectOptions, &'static str> {
+    let line = text.trim();
+    match (line.contains("-----BEGIN"), line.split_once(':')) {
+        (true, _) => options.credentials(text).map_err(|_| "it is no NATS credentials file"),
+        _ if line.is_empty() || line.contains(char::is_whitespace) => {
+            Err("it is neither a NATS credentials file nor one line, user:password or a token")
+        }
+        (false, Some((user, password))) => {
+            Ok(options.user_and_password(user.to_owned(), password.to_owned()))
+        }
+        (false, None) => Ok(options.token(line.to_owned())),
+    }
 }
 
 /// Between two attempts to connect again.

@@ -90,6 +90,19 @@ impl Bus {
         Ok(())
     }
 
+    /// How long an event stays in the stream, and how long a dead letter; `None` for ever.
+    ///
+    /// # Errors
+    /// Where a stream is missing, or the server does not answer.
+    pub async fn max_ages(&self) -> Result<(Option<Duration>, Option<Duration>), BusError> {
+        let events = self.stream(&self.names.events()).await?;
+        let dead_letters = self.stream(&self.names.dead_letters()).await?;
+        let age = |stream: &Stream| {
+            Some(stream.cached_info().config.max_age).filter(|age| !age.is_zero())
+        };
+        Ok((age(&events), age(&dead_letters)))
+    }
+
     /// A stream that must be there.
     pub(super) async fn stream(&self, name: &str) -> Result<Stream, BusError> {
         self.find(name).await?.ok_or_else(|| BusError::Missing { stream: name.to_owned() })

@@ -1,6 +1,8 @@
 //! Who is asking: bearer tokens, of which the store keeps a hash.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -19,6 +21,17 @@ pub const ANY_CLIENT: &str = "*";
 /// How long a record may be used after it was read: so long can a revoked token still work.
 const FRESH_MS: u64 = 5_000;
 
+/// How long a record may be used while the store can't be asked: events go on to the bus through an
+/// outage of the database, and a token that was revoked just before works until then.
+const TRUSTED_MS: u64 = 3_600_000;
+
+/// How long a store that did not answer is not asked again for a record that is at hand.
+const SPARED_MS: u64 = 2_000;
+
+/// How long the store has to answer, where a record is at hand and where none is.
+const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE_UNKNOWN: Duration = Duration::from_secs(5);
+
 /// How many records are kept at hand.
 const KEPT_RECORDS: u64 = 100_000;
 
@@ -28,6 +41,8 @@ pub struct Auth {
     tokens: Tokens,
     now: fn() -> i64,
     recent: moka::sync::Cache<TokenId, Remembered>,
+    /// When the store last did not answer.
+    failed_ms: Arc<AtomicI64>,
 }
 
 type TokenId = [u8; ID.end - ID.start];
@@ -41,7 +56,12 @@ struct Remembered {
 impl Auth {
     /// Over the tokens of a store; `now` gives milliseconds since the Unix epoch.
     pub fn new(tokens: Tokens, now: fn() -> i64) -> Self {
-        Self { tokens, now, recent: moka::sync::Cache::new(KEPT_RECORDS) }
+        Self {
+            tokens,
+            now,
+            recent: moka::sync::Cache::new(KEPT_RECORDS),
+            failed_ms: Arc::default(),
+        }
     }
 
     /// The record of the token in a request's headers, if it is good and may do `needed`.
@@ -77,24 +97,45 @@ impl Auth {
 
     async fn record(&self, token: Token<'_>) -> Result<Option<Arc<TokenRecord>>, Problem> {
         let now = (self.now)();
-        if let Some(known) = self.recent.get(&token.id)
-            // However the clock was set in between.
-            && now.abs_diff(known.read_ms) < FRESH_MS
+        let known = self.recent.get(&token.id);
+        // However the clock was set in between.
+        let age_ms = known.as_ref().map_or(u64::MAX, |known| now.abs_diff(known.read_ms));
+        let spared = now.abs_diff(self.failed_ms.load(Ordering::Relaxed)) < SPARED_MS;
+        let trusted = known.filter(|_| age_ms < TRUSTED_MS).map(|known| known.record);
+        if let Some(record) = &trusted
+            && (age_ms < FRESH_MS || spared)
         {
-            return Ok(Some(known.record));
+            return Ok(Some(Arc::clone(record)));
         }
-        let record = self.tokens.lookup(token.id_text()).await.map_err(|error| {
-            tracing::warn!(%error, "can't look a token up");
-            let detail = "tokens cannot be looked up now";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-                .retry_after(super::COME_AGAIN)
-        })?;
+        let patience = if trusted.is_some() { PATIENCE } else { PATIENCE_UNKNOWN };
+        let asked = tokio::time::timeout(patience, self.tokens.lookup(token.id_text())).await;
+        let found = match asked {
+            Ok(Ok(found)) => found,
+            failed => {
+                self.failed_ms.store(now, Ordering::Relaxed);
+                let why = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => format!("no answer in {patience:?}"),
+                };
+                tracing::warn!(trusted = trusted.is_some(), "can't look a token up: {why}");
+                return trusted.map(Some).ok_or_else(unavailable);
+            }
+        };
         // Only what exists is remembered, so that guesses displace nothing.
-        let Some(record) = record.map(Arc::new) else { return Ok(None) };
+        let Some(record) = found.map(Arc::new) else {
+            self.recent.invalidate(&token.id);
+            return Ok(None);
+        };
         let remembered = Remembered { record: Arc::clone(&record), read_ms: now };
         self.recent.insert(token.id, remembered);
         Ok(Some(record))
     }
+}
+
+fn unavailable() -> Problem {
+    let detail = "tokens cannot be looked up now";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        .retry_after(super::COME_AGAIN)
 }
 
 /// Middleware for routes that need a token of scope `read`.

@@ -41,6 +41,11 @@ impl Retention {
         Self::new(Duration::from_millis(max_age_ms.unsigned_abs()), Self::WINDOWS)
     }
 
+    /// For ids that are kept so long, and windows for 90 days.
+    pub fn of_ids(seen: Duration) -> Self {
+        Self::new(seen.saturating_sub(Self::MARGIN), Self::WINDOWS)
+    }
+
     /// For an ingest that accepts events up to `max_age` old: their ids are kept a day longer,
     /// and windows for `windows`, or as long as an event may still add to one.
     pub fn new(max_age: Duration, windows: Duration) -> Self {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use server::bus::inspect::Sync;
 use server::bus::{Bus, BusError, Connect, Made, Names, Publisher, StreamSettings, publish};
+use testbed::servers::nats::{Nats, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -63,7 +64,22 @@ async fn who_can_not_be_reached_is_named_without_secrets() {
     std::fs::write(file.path(), "no credentials, but a secret").unwrap();
     let credentials = Some(file.path().to_owned());
     let text = refused(&Connect { credentials, ..Connect::to(at.to_string()) }).await;
-    assert!(text.ends_with("it is no NATS credentials file"), "{text}");
+    assert!(text.contains("it is neither a NATS credentials file nor one line"), "{text}");
+    assert!(!text.contains("but a secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_name_and_password_are_shown_from_a_file() {
+    let more = "authorization: {user: me, password: \"s3cret\"}".to_owned();
+    let server = Nats::start(&Options { more, ..Options::default() }).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let credentials = Some(file.path().to_owned());
+    let connect = Connect { credentials, ..Connect::to(server.url()) };
+    std::fs::write(file.path(), "me:wr0ng\n").unwrap();
+    let text = refused(&connect).await;
+    assert!(text.contains("uthoriz") && !text.contains("wr0ng"), "{text}");
+    std::fs::write(file.path(), "me:s3cret\n").unwrap();
+    assert!(Bus::connect(&connect).await.unwrap().connected());
 }
 
 #[tokio::test]
@@ -140,8 +156,8 @@ async fn an_inspection_tells_what_can_be_lost() {
     let found = report.streams[0].found.as_ref().unwrap();
     assert_eq!((found.discard, found.retention, found.storage), ("new", "limits", "file"));
 
-    let options = testbed::servers::nats::Options::default();
-    let always = testbed::servers::nats::Nats::start(&options).unwrap();
+    let options = Options::default();
+    let always = Nats::start(&options).unwrap();
     let bus = Bus::connect(&Connect::to(always.url())).await.unwrap();
     let monitor = always.monitor_url().parse().unwrap();
     assert_eq!(bus.inspect(Some(&monitor)).await.unwrap().sync, Sync::Always);

@@ -2,14 +2,15 @@
 //! them counted when they come again, and readiness that says how it stands.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::poll;
 use rusqlite::Connection;
 use server::aggregator::Settings;
-use server::store::{DATABASE, schema};
+use server::store::{DATABASE, Scope, schema};
 
-use crate::platform::{NOW, Parts, Platform, array, wire};
+use crate::platform::{NOW, Parts, Platform, Sent, array, wire};
 use crate::raw_http::DEADLINE;
 use crate::world::{T0, event};
 
@@ -136,4 +137,28 @@ async fn a_server_that_ends_refuses_and_says_so() {
         (503, 503)
     );
     assert_eq!(platform.counted("c").await, 1);
+}
+
+#[tokio::test]
+async fn a_token_that_was_seen_is_good_while_the_store_is_away_and_not_for_ever() {
+    static CLOCK: AtomicI64 = AtomicI64::new(NOW);
+    let platform =
+        Platform::of(Parts { auth_now: || CLOCK.load(Ordering::Relaxed), ..Parts::default() });
+    let other = platform.token_of("d", Scope::Ingest);
+    assert_eq!(platform.post(batch("c", 1)).await.status, 202);
+    schema::down(&platform.world.dir(), 0).unwrap();
+    let detail = async |token: &str| {
+        let answer = platform.send(Sent::new(token, batch("c", 2))).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "2"));
+        answer.body["detail"].as_str().unwrap().to_owned()
+    };
+    // It gets as far as to the events.
+    let (away, unknown) = ("the store cannot write now", "tokens cannot be looked up now");
+    for seconds in [0, 10, 11, 13, 3_500] {
+        CLOCK.store(NOW + seconds * 1_000, Ordering::Relaxed);
+        assert_eq!(detail(&platform.token).await, away, "after {seconds} s");
+        assert_eq!(detail(&other).await, unknown, "after {seconds} s");
+    }
+    CLOCK.store(NOW + 3_601_000, Ordering::Relaxed);
+    assert_eq!(detail(&platform.token).await, unknown);
 }

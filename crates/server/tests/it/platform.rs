@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use server::aggregator;
 use server::bus::Publisher;
+use server::health::{self, Checks};
 use server::ingest::{self, Auth, Sink, problem};
 use server::store::Scope;
 use server::{api, clock, diagnoser};
@@ -190,13 +191,9 @@ impl Platform {
             settings: parts.ingest,
             now: || NOW,
         });
-        let api = api::router(api::Deps {
-            store: world.store.clone(),
-            aggregator: running.aggregator.clone(),
-            auth,
-            now: || NOW,
-        });
-        let router = ingest.merge(api).fallback(problem::not_found);
+        let api = api::router(api::Deps { store: world.store.clone(), auth, now: || NOW });
+        let health = health::router(Checks::of(&running.aggregator));
+        let router = ingest.merge(api).merge(health).fallback(problem::not_found);
         Self { world, running, token, router, read_token }
     }
 

@@ -1,7 +1,6 @@
 //! The report as a person reads it: what goes on, what has ended, then the cells.
 
 use std::fmt::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,14 +17,13 @@ use crate::render::{Ink, Style, units};
 const INDENT: &str = "              ";
 
 /// What a person does when there is nothing to show.
-pub(super) fn nothing(dir: &Path, report: &Report, zone: &TimeZone) -> String {
+pub(super) fn nothing(place: &str, report: &Report, zone: &TimeZone) -> String {
     let from = clock(report.from_ms, zone, "%Y-%m-%d %H:%M");
     format!(
-        "Nothing was measured since {from} (in {dir}).\n\
+        "Nothing was measured since {from} (in {place}).\n\
          Measure from this machine:  qoe up --target https://www.example.com/\n\
          Look further back:          qoe report --since 7d\n\
-         See it with made-up faults: qoe demo\n",
-        dir = dir.display()
+         See it with made-up faults: qoe demo\n"
     )
 }
 

@@ -1,0 +1,45 @@
+//! `qoe aggregator`: from the bus into the shared database. Any number share the work.
+
+use std::time::Duration;
+
+use server::roles::{self, Aggregating};
+
+use super::door::{self, DoorArgs};
+use super::places::{BusArgs, DatabaseArgs};
+use super::{Context, parse_span};
+use crate::exit::Outcome;
+use crate::signals;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Start as many as the load wants, on any machines: they share the work, and what one had taken when \
+it died comes to another within a minute.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    door: DoorArgs,
+    /// Connections that write to the database at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
+    writers: u8,
+    /// How long the ids of counted events are kept, so that none counts twice [default: 22d]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    keep_ids: Option<Duration>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    super::serve(async {
+        let stop = signals::stop_on_signal()?;
+        let role = Aggregating {
+            bus: args.bus.connect("qoe aggregator", args.database.allow_data_loss, context)?,
+            store: args.database.location(context)?,
+            door: args.door.open(8462, context).await?,
+            writers: args.writers.into(),
+            keep_ids: context.keep_ids(args.keep_ids),
+        };
+        door::announce(&role.door)?;
+        roles::aggregator(role, stop).await
+    })
+}

@@ -1,0 +1,73 @@
+//! The diagnoser as a process of its own.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio_util::sync::CancellationToken;
+
+use super::Door;
+use super::door::Served;
+use crate::aggregator::{self, Aggregator};
+use crate::clock::now_ms;
+use crate::diagnoser;
+use crate::health::{self, Check, Checks};
+use crate::store::{Location, Retention};
+
+/// What a diagnoser needs.
+pub struct Diagnosing {
+    /// The store whose windows it judges.
+    pub store: Location,
+    /// Where its health is told.
+    pub door: Door,
+    /// How long the ids of counted events are kept.
+    pub keep_ids: Duration,
+}
+
+/// Judges windows until `shutdown`. Of several, one acts; another takes over when it is gone.
+///
+/// # Errors
+/// Where the store can't be used as it is, however long one waits.
+pub async fn diagnoser(cfg: Diagnosing, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let served = Served::start(cfg.door, &shutdown);
+    let Some(store) = super::store(&cfg.store, &served, &shutdown).await? else {
+        return Ok(());
+    };
+    let settings = aggregator::Settings {
+        writers: 1,
+        retention: Retention::of_ids(cfg.keep_ids),
+        ..aggregator::Settings::default()
+    };
+    let of_writer = store.clone();
+    let start = tokio::task::spawn_blocking(move || Aggregator::start(&of_writer, settings));
+    let (aggregator, mut writer) = start.await??;
+    let fares = diagnoser::Fares::default();
+    served.open_for_health(checks(&aggregator, fares.clone()));
+
+    let stop = shutdown.child_token();
+    let judging = diagnoser::run(store, aggregator.clone(), now_ms, fares, stop.clone());
+    let mut judging = tokio::spawn(judging);
+    let broken = tokio::select! {
+        ended = &mut judging => {
+            ended.context("the diagnoser panicked")?;
+            false
+        }
+        () = writer.one_finished() => {
+            stop.cancel();
+            let _ = judging.await;
+            true
+        }
+    };
+    aggregator.close();
+    writer.finished().await;
+    served.close().await;
+    if broken {
+        bail!("the writer panicked");
+    }
+    Ok(())
+}
+
+fn checks(aggregator: &Aggregator, fares: diagnoser::Fares) -> Checks {
+    let alive = aggregator.clone();
+    let ready = move || fares.failing().map_or(Ok(()), Err);
+    Checks { healthy: Check::of(move || health::is_alive(&alive)), ready: Check::of(ready) }
+}

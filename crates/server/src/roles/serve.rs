@@ -1,0 +1,49 @@
+//! The read API as a process of its own.
+
+use tokio_util::sync::CancellationToken;
+
+use super::Door;
+use super::door::Served;
+use crate::api;
+use crate::clock::now_ms;
+use crate::health::{Check, Checks};
+use crate::ingest::Auth;
+use crate::store::{Location, Store};
+
+/// What a read API needs.
+pub struct Serving {
+    /// The store it reads.
+    pub store: Location,
+    /// Where it is asked.
+    pub door: Door,
+}
+
+/// Answers readers until `shutdown`.
+///
+/// # Errors
+/// Where the store can't be used as it is, however long one waits.
+pub async fn api(cfg: Serving, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let served = Served::start(cfg.door, &shutdown);
+    if let Some(store) = super::store(&cfg.store, &served, &shutdown).await? {
+        let auth = Auth::new(store.tokens(), now_ms);
+        let router = api::router(api::Deps { store: store.clone(), auth, now: now_ms });
+        served.open(router, checks(store));
+        shutdown.cancelled().await;
+    }
+    served.close().await;
+    Ok(())
+}
+
+fn checks(store: Store) -> Checks {
+    let ready = move || {
+        let store = store.clone();
+        async move {
+            let answers = store.answers().await;
+            answers.map_err(|error| {
+                tracing::debug!(%error, "not ready");
+                "the store cannot be read".to_owned()
+            })
+        }
+    };
+    Checks { healthy: Check::of(|| Ok(())), ready: Check::new(ready) }
+}
