@@ -101,6 +101,9 @@ impl Bus {
             at: shown.to_string(),
             detail: error.to_string(),
         })?;
+        // Said a moment later, and not to be taken for a new connection.
+        let mut first = connected.clone();
+        let _ = tokio::time::timeout(REQUEST_TIMEOUT, first.wait_for(|made| *made > 0)).await;
         let jetstream = jetstream::ContextBuilder::new()
             .timeout(REQUEST_TIMEOUT)
             .max_ack_inflight(MOST_UNCONFIRMED)

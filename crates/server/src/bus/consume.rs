@@ -69,6 +69,12 @@ const MOST_UNACKNOWLEDGED: i64 = 4_096;
 /// How long a pull waits at the server for messages.
 const PULL: Duration = Duration::from_secs(5);
 
+/// What a pull has asked for is on its way when it is told to stop, and would come to another only
+/// after [`Settings::ack_wait`]; so it is still taken, until so long nothing comes, and so long at
+/// most.
+const QUIET: Duration = Duration::from_millis(100);
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// After a pull that failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -118,8 +124,14 @@ impl Consumer {
         let tracker = TaskTracker::new();
         let work = Arc::new(Work::new(&self.bus, &self.counter, &self.health, &self.settings));
         let places = Arc::new(Semaphore::new(self.settings.at_work as usize));
-        let pulls = self.pulls(&work, &places, &tracker, rebuilt);
-        shutdown.run_until_cancelled(pulls).await;
+        let too_late = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(LAST_WORD).await;
+        };
+        tokio::select! {
+            () = self.pulls(&work, &places, &tracker, rebuilt, shutdown) => {}
+            () = too_late => {}
+        }
         tracker.close();
         work.stop().cancel();
         if tokio::time::timeout(self.settings.drain, tracker.wait()).await.is_err() {
@@ -128,17 +140,18 @@ impl Consumer {
         work.hand_back().await;
     }
 
-    /// One pull after another, for ever.
+    /// One pull after another, until `shutdown`.
     async fn pulls(
         &self,
         work: &Arc<Work>,
         places: &Arc<Semaphore>,
         tracker: &TaskTracker,
         mut rebuilt: watch::Receiver<()>,
+        shutdown: &CancellationToken,
     ) {
         let mut consumer = None;
         let mut missing = None;
-        loop {
+        while !shutdown.is_cancelled() {
             if missing.is_none() {
                 self.health.clear().await;
             }
@@ -157,9 +170,10 @@ impl Consumer {
                 },
             };
             missing = None;
-            match self.pull(&from, work, places, tracker, &mut rebuilt).await {
+            match self.pull(&from, work, places, tracker, &mut rebuilt, shutdown).await {
                 Ok(()) => consumer = Some(from),
                 Err(Interrupted::Anew) => {}
+                Err(Interrupted::Stopped) => return,
                 Err(Interrupted::Failed(error)) => {
                     tracing::warn!(%error, "can't take messages");
                     tokio::time::sleep(PAUSE).await;
@@ -176,10 +190,12 @@ impl Consumer {
         places: &Arc<Semaphore>,
         tracker: &TaskTracker,
         rebuilt: &mut watch::Receiver<()>,
+        shutdown: &CancellationToken,
     ) -> Result<(), Interrupted> {
         // Half of them, so that the other half is at work while messages are on their way.
         let wanted = (self.settings.at_work / 2).max(1);
-        let free = Arc::clone(places).acquire_many_owned(wanted).await;
+        let free = Arc::clone(places).acquire_many_owned(wanted);
+        let free = shutdown.run_until_cancelled(free).await.ok_or(Interrupted::Stopped)?;
         let mut free = free.expect("the semaphore is never closed");
         let mut connected = self.bus.connected.clone();
         connected.mark_unchanged();
@@ -192,6 +208,7 @@ impl Consumer {
                 // What was asked for over the old connection does not come over the new one.
                 Ok(()) = connected.changed() => return Err(Interrupted::Anew),
                 Ok(()) = rebuilt.changed() => return Err(Interrupted::Anew),
+                () = silence_after(shutdown) => return Err(Interrupted::Stopped),
             };
             let message = match next {
                 Some(Ok(message)) => message,
@@ -229,8 +246,16 @@ impl Consumer {
     }
 }
 
+/// Resolves when it was told to stop and nothing has come since for [`QUIET`].
+async fn silence_after(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(QUIET).await;
+}
+
 /// Why a pull ended early.
 enum Interrupted {
+    /// It was told to.
+    Stopped,
     /// The connection or the consumer is a new one.
     Anew,
     /// It did not work.
