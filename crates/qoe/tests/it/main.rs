@@ -11,5 +11,7 @@ mod http;
 mod roles;
 mod running;
 mod simulate;
+mod site;
 mod tidy;
 mod up;
+mod upgrade;
