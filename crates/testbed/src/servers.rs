@@ -6,7 +6,7 @@
 //! `QOE_TEST_NATS_URL` and `QOE_TEST_POSTGRES_URL`.
 
 mod find;
-mod guard;
+pub mod guard;
 pub mod nats;
 pub mod postgres;
 
@@ -24,8 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// before the server does, or while it is down, even a connection to that very port.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
+/// A port that was free a moment ago, and that no outgoing connection is given.
+///
+/// # Errors
+/// Where none is free.
+pub fn free_port() -> anyhow::Result<u16> {
     for _ in 0..1_000 {
         let port = rand::random_range(PORTS);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

@@ -23,7 +23,7 @@ const WATCH: &str = r#"
 
 /// A server's process and the shell that watches it. Dropping it kills both.
 #[derive(Debug)]
-pub(super) struct Guarded {
+pub struct Guarded {
     watch: Child,
     server: Pid,
 }
@@ -36,7 +36,15 @@ pub(super) struct RunAs {
 }
 
 impl Guarded {
-    /// Starts a program; what it prints goes to `log`. `remove` is deleted at its end.
+    /// Starts a program as who we are; what it prints to standard error goes to `log`, made anew.
+    ///
+    /// # Errors
+    /// Where the log can't be made or no process started.
+    pub fn run(program: &Path, args: &[&str], log: &Path) -> anyhow::Result<Self> {
+        Self::start(program, args, log, None, None)
+    }
+
+    /// Starts a program as somebody. `remove` is deleted at its end.
     pub(super) fn start(
         program: &Path,
         args: &[&str],
@@ -60,17 +68,18 @@ impl Guarded {
         Ok(Self { watch, server: Pid::from_raw(server) })
     }
 
-    pub(super) fn pid(&self) -> i32 {
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
         self.server.as_raw()
     }
 
     /// Sends a signal to the server; one that is gone already needs none.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let _ = kill(self.server, signal);
     }
 
     /// Whether the server is gone. The shell has waited for it when it is.
-    pub(super) fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         kill(self.server, None).is_err() || is_zombie(self.server)
     }
 }

@@ -24,13 +24,21 @@ pub struct Options {
     pub max_payload: usize,
     /// Where it keeps its streams, instead of a folder of its own.
     pub store: Option<PathBuf>,
+    /// How many bytes it thinks its disk has for streams; what the disk has where it is not given.
+    pub max_file_store: Option<u64>,
     /// What else stands in its file, such as who may connect.
     pub more: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sync_always: true, max_payload: 1 << 20, store: None, more: String::new() }
+        Self {
+            sync_always: true,
+            max_payload: 1 << 20,
+            store: None,
+            max_file_store: None,
+            more: String::new(),
+        }
     }
 }
 
@@ -55,9 +63,11 @@ impl Nats {
         let [port, monitor] = [free_port()?, free_port()?];
         let store = options.store.clone().unwrap_or_else(|| dir.path().join("store"));
         let sync = if options.sync_always { "always" } else { "\"2m\"" };
+        let most = options.max_file_store.map(|bytes| format!(", max_file_store: {bytes}"));
+        let most = most.unwrap_or_default();
         let config = format!(
-            "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
-             max_payload: {}\njetstream {{ store_dir: \"{}\", sync_interval: {sync} }}\n{}\n",
+            "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\nmax_payload: {}\n\
+             jetstream {{ store_dir: \"{}\", sync_interval: {sync}{most} }}\n{}\n",
             options.max_payload,
             store.display(),
             options.more,
@@ -71,6 +81,11 @@ impl Nats {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it tells about itself, over HTTP.
