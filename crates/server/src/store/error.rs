@@ -63,6 +63,14 @@ pub enum StoreError {
         /// Why not.
         source: Box<rusqlite::Error>,
     },
+    /// The database can't be reached, or does not let us in.
+    #[error("cannot connect to {at}: {source}")]
+    Reach {
+        /// Which, without its password.
+        at: String,
+        /// Why not.
+        source: Box<Failure>,
+    },
     /// PostgreSQL refused, or could not be asked.
     #[error("cannot {doing}: {source}")]
     Postgres {
@@ -144,7 +152,7 @@ impl StoreError {
     /// What is to be done about the work that met with this.
     pub fn class(&self) -> Class {
         match self {
-            Self::Postgres { source, .. } => source.class(),
+            Self::Reach { source, .. } | Self::Postgres { source, .. } => source.class(),
             Self::Database { source, .. } => class_of(source),
             Self::Path { .. } | Self::Contended | Self::Closed | Self::Random(_) => Class::Again,
             Self::Corrupt { .. } | Self::OutOfRange { .. } | Self::TooMany { .. } => Class::Poison,

@@ -99,8 +99,9 @@ impl Purpose {
 impl Connection {
     /// Connects, and refuses a server that would lose what it commits.
     pub(super) fn open(settings: &Settings, purpose: Purpose) -> Result<Self, StoreError> {
-        let doing = "connect to PostgreSQL";
-        let client = connect(settings).map_err(StoreError::postgres(doing))?;
+        let refused =
+            |source| StoreError::Reach { at: settings.to_string(), source: Box::new(source) };
+        let client = connect(settings).map_err(refused)?;
         let statements = RefCell::default();
         let conn = Self { client, statements, patience: purpose.patience() };
         let keepalive = format!(
@@ -109,7 +110,7 @@ impl Connection {
             KEEPALIVE.as_secs()
         );
         for session in [purpose.session(), &keepalive] {
-            conn.batch(session).map_err(StoreError::postgres(doing))?;
+            conn.batch(session).map_err(refused)?;
         }
         if purpose != Purpose::Read {
             conn.require_durable(settings)?;
