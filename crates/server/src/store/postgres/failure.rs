@@ -48,6 +48,11 @@ impl Failure {
         self.code().is_some_and(|code| races.contains(code))
     }
 
+    /// Whether others held what was wanted, for too long or in another order.
+    pub(super) fn met_a_lock(&self) -> bool {
+        self.lost_a_race() || self.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether a row's day has no partition.
     pub(super) fn lacks_a_partition(&self) -> bool {
         self.code() == Some(&SqlState::CHECK_VIOLATION)

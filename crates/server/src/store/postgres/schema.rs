@@ -117,21 +117,35 @@ fn alone(conn: &Connection) -> Result<(), StoreError> {
     alone().map_err(StoreError::postgres("begin to migrate the database"))
 }
 
+/// How often a step is tried that meets the locks of running programs.
+const TRIES: usize = 20;
+
 /// One step, as a whole or not at all.
 fn migrate(
     conn: &Connection,
     sql: &str,
-    note: impl FnOnce(&Connection) -> Result<u64, Failure>,
+    note: impl Fn(&Connection) -> Result<u64, Failure>,
 ) -> Result<(), StoreError> {
     let doing = "migrate the database";
-    conn.transaction(doing, |conn| {
-        // Whoever waits for a table makes everybody wait behind it.
-        conn.batch("SET LOCAL lock_timeout = '10s'")
-            .and_then(|()| conn.batch(sql))
-            .and_then(|()| note(conn))
-            .map(drop)
-            .map_err(StoreError::postgres(doing))
-    })
+    let step = || {
+        conn.transaction(doing, |conn| {
+            // Whoever waits for a table makes everybody wait behind it.
+            conn.batch("SET LOCAL lock_timeout = '5s'")
+                .and_then(|()| conn.batch(sql))
+                .and_then(|()| note(conn))
+                .map(drop)
+                .map_err(StoreError::postgres(doing))
+        })
+    };
+    // Programs that run hold tables in an order of their own.
+    let mut tries = 1..TRIES;
+    loop {
+        match step() {
+            Err(StoreError::Postgres { source, .. })
+                if source.met_a_lock() && tries.next().is_some() => {}
+            done => return done,
+        }
+    }
 }
 
 fn found(conn: &Connection) -> Result<Found, StoreError> {
