@@ -66,14 +66,12 @@ pub const DURABLE: &str = "aggregator";
 /// Messages that all aggregators together may have at work; more than theirs come to.
 const MOST_UNACKNOWLEDGED: i64 = 4_096;
 
-/// How long a pull waits at the server for messages.
-const PULL: Duration = Duration::from_secs(5);
+/// How long a pull waits at the server for messages. One that is told to stop takes what its last
+/// pull brings, since that would come to another only after [`Settings::ack_wait`].
+const PULL: Duration = Duration::from_secs(1);
 
-/// What a pull has asked for is on its way when it is told to stop, and would come to another only
-/// after [`Settings::ack_wait`]; so it is still taken, until so long nothing comes, and so long at
-/// most.
-const QUIET: Duration = Duration::from_millis(100);
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// How long that is awaited from a server that says nothing.
+const LAST_PULL: Duration = Duration::from_secs(2);
 
 /// After a pull that failed.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -126,7 +124,7 @@ impl Consumer {
         let places = Arc::new(Semaphore::new(self.settings.at_work as usize));
         let too_late = async {
             shutdown.cancelled().await;
-            tokio::time::sleep(LAST_WORD).await;
+            tokio::time::sleep(LAST_PULL).await;
         };
         tokio::select! {
             () = self.pulls(&work, &places, &tracker, rebuilt, shutdown) => {}
@@ -208,7 +206,6 @@ impl Consumer {
                 // What was asked for over the old connection does not come over the new one.
                 Ok(()) = connected.changed() => return Err(Interrupted::Anew),
                 Ok(()) = rebuilt.changed() => return Err(Interrupted::Anew),
-                () = silence_after(shutdown) => return Err(Interrupted::Stopped),
             };
             let message = match next {
                 Some(Ok(message)) => message,
@@ -244,12 +241,6 @@ impl Consumer {
         let made = stream.create_consumer(config).await;
         made.map_err(|error| BusError::request(doing())(&error))
     }
-}
-
-/// Resolves when it was told to stop and nothing has come since for [`QUIET`].
-async fn silence_after(shutdown: &CancellationToken) {
-    shutdown.cancelled().await;
-    tokio::time::sleep(QUIET).await;
 }
 
 /// Why a pull ended early.
