@@ -26,7 +26,7 @@ pub struct Aggregator {
     writers: Vec<Way>,
     /// One permit an event that waits: the bound of the queue, in what costs memory.
     room: Arc<Semaphore>,
-    queue_events: u32,
+    settings: Settings,
 }
 
 /// The way to one of them.
@@ -120,7 +120,7 @@ impl Aggregator {
             writers.push(Way { commands, health });
         }
         let room = Arc::new(Semaphore::new(settings.queue_events as usize));
-        Ok((Self { writers, room, queue_events: settings.queue_events }, threads))
+        Ok((Self { writers, room, settings }, threads))
     }
 
     /// Counts the events, each once, and resolves after the commit (the last one, where they go to
@@ -177,7 +177,12 @@ impl Aggregator {
 
     /// Whether events wait to be counted.
     pub fn is_busy(&self) -> bool {
-        self.room.available_permits() < self.queue_events as usize
+        self.room.available_permits() < self.settings.queue_events as usize
+    }
+
+    /// The ids of events from this moment on are known. An older one could be counted twice.
+    pub fn ids_from_ms(&self) -> i64 {
+        self.settings.retention.seen_from_ms((self.settings.now)())
     }
 
     /// Whether the writers are alive.

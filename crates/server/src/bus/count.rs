@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::decode::{Accepted, Decoded, Limits, Rejection, decode_each};
+use model::decode::{Accepted, Code, Decoded, Limits, Rejection, decode_each};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -183,9 +183,10 @@ impl Counter {
     /// count from the start of the part. `None` where the program ends.
     async fn decode(&self, message: &Message, part: Range<usize>) -> Option<Decoded> {
         let (limits, message) = (Arc::clone(&self.limits), message.clone());
+        let ids_from_ms = self.aggregator.ids_from_ms();
         let read = move || {
             let texts = message.texts().skip(part.start).take(part.len());
-            decode_each(texts, message.received_ms, &limits)
+            refuse_before(ids_from_ms, decode_each(texts, message.received_ms, &limits))
         };
         match tokio::task::spawn_blocking(read).await {
             Ok(decoded) => Some(decoded),
@@ -205,6 +206,23 @@ enum Fate {
     Refused(Refusal),
     /// Some event in it can't be counted.
     Part,
+}
+
+/// Refuses events whose ids may be forgotten. None come as late as that, unless a stream or a dead
+/// letter was kept beyond what [`crate::roles::Horizon`] allows, or a message lies about when it
+/// came in.
+fn refuse_before(ids_from_ms: i64, decoded: Decoded) -> Decoded {
+    let Decoded { events, mut rejected } = decoded;
+    let (events, late): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|taken| taken.event.ts_ms >= ids_from_ms);
+    rejected.extend(late.into_iter().map(|taken| Rejection {
+        index: taken.index,
+        event_id: Some(taken.event.id.to_string()),
+        code: Code::TooOld,
+        field: Some("ts_ms".to_owned()),
+        detail: "lies before the ids that are kept: it may have been counted".to_owned(),
+    }));
+    Decoded { events, rejected }
 }
 
 fn of_rejection(rejection: Rejection) -> Refusal {

@@ -63,7 +63,7 @@ impl Default for Retention {
 
 impl Retention {
     /// The start of the oldest minute whose ids stay, at this moment.
-    pub(super) fn seen_from_ms(&self, present_ms: i64) -> i64 {
+    pub(crate) fn seen_from_ms(&self, present_ms: i64) -> i64 {
         present_ms.saturating_sub(millis(self.seen))
     }
 

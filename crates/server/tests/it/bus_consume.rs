@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::Connection;
+use server::aggregator;
 use server::bus::dead_letter::{DeadLetter, Kind};
 use server::bus::message::{Draft, Packing};
 use server::bus::replay::{Replayed, Since, replay};
 use server::bus::{Bus, Connect, StreamSettings, consume, janitor};
-use server::store::{DATABASE, schema};
+use server::store::{DATABASE, Retention, schema};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{BusWorld, EVENTS, LETTERS, begin, events, eventually, message, streams};
@@ -118,11 +119,21 @@ async fn bad_events_are_laid_aside_one_by_one_with_the_rest_counted() {
     consuming.stop().await;
 }
 
-/// An event that ingest let in at the last moment is counted however long it waited.
+/// An event that ingest let in at the last moment is counted however long it waited, unless its id
+/// may be forgotten by now.
 #[tokio::test]
-async fn events_are_judged_by_the_time_they_were_received() {
+async fn events_are_judged_by_the_time_they_were_received_as_long_as_ids_are_kept() {
+    let day = Duration::from_secs(24 * 3_600);
+    assert_eq!(reasons_of_late_ones(11 * day).await, ["too_old"]);
+    assert_eq!(reasons_of_late_ones(10 * day - day / 24).await, ["too_old", "too_old"]);
+}
+
+async fn reasons_of_late_ones(ids_are_kept: Duration) -> Vec<String> {
     let world = BusWorld::new().await;
-    let platform = Platform::new();
+    let retention = Retention::of_ids(ids_are_kept);
+    let parts = Parts::default();
+    let aggregator = aggregator::Settings { retention, ..parts.aggregator };
+    let platform = Platform::of(Parts { aggregator, ..parts });
     let week = 7 * 24 * 3_600_000;
     let received = NOW - 3 * 24 * 3_600_000;
     let edge = |n, ts_ms: i64| with(&wire("c", n), &[("ts_ms", &ts_ms.to_string())]);
@@ -133,8 +144,7 @@ async fn events_are_judged_by_the_time_they_were_received() {
     world.publish_raw("qoe.events.1-0", draft.finish(received, Packing::Plain)).await;
     let _consuming = world.consume(&platform.running.aggregator).await;
     world.drained().await;
-    let letters = letters(&world).await;
-    assert_eq!(letters.iter().map(|l| l.reason.as_str()).collect::<Vec<_>>(), ["too_old"]);
+    letters(&world).await.into_iter().map(|letter| letter.reason).collect()
 }
 
 /// One window can't be read back, so no event of it can be counted until somebody has mended it.
