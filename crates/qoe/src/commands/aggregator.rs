@@ -13,7 +13,7 @@ use crate::signals;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Start as many as the load wants, on any machines: they share the work, and what one had taken when \
-it died comes to another within a minute.")]
+it died comes to another after --takeover.")]
 pub(crate) struct Args {
     #[command(flatten)]
     bus: BusArgs,
@@ -27,6 +27,18 @@ pub(crate) struct Args {
     /// How long the ids of counted events are kept, so that none counts twice [default: 22d]
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     keep_ids: Option<Duration>,
+    /// How long an aggregator may give no sign of life before others get what it had taken; the
+    /// same for all of them
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_takeover)]
+    takeover: Duration,
+}
+
+/// Signs are sent three times in it, and a busy machine must not miss all of them.
+fn parse_takeover(text: &str) -> Result<Duration, String> {
+    match parse_span(text)? {
+        span if span < Duration::from_secs(3) => Err("3s is the least".to_owned()),
+        span => Ok(span),
+    }
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
@@ -38,6 +50,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             door: args.door.open(8462, context).await?,
             writers: args.writers.into(),
             keep_ids: context.keep_ids(args.keep_ids),
+            takeover: args.takeover,
         };
         door::announce(&role.door)?;
         roles::aggregator(role, stop).await

@@ -24,6 +24,8 @@ pub struct Aggregating {
     pub writers: usize,
     /// How long the ids of counted events are kept.
     pub keep_ids: Duration,
+    /// How long one may give no sign of life before others get what it had taken; the same for all.
+    pub takeover: Duration,
 }
 
 /// How long messages at work are waited for at the end, so that all is over within ten seconds.
@@ -43,7 +45,8 @@ pub async fn aggregator(cfg: Aggregating, shutdown: CancellationToken) -> anyhow
     let Some(store) = super::store(&cfg.store, &served, &shutdown).await? else {
         return Ok(());
     };
-    let take = consume::Settings { drain: DRAIN, ..consume::Settings::default() };
+    let take =
+        consume::Settings { drain: DRAIN, ack_wait: cfg.takeover, ..consume::Settings::default() };
     Horizon::of(&bus, take.limits.max_age_ms, cfg.keep_ids).await?.check()?;
 
     let settings = aggregator::Settings {
