@@ -7,10 +7,10 @@ CARGO ?= cargo
 QOE = $(CARGO_TARGET_DIR)/release/qoe
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench servers install clean
+.PHONY: help build demo test check bench chaos chaos-mutants servers install clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the qoe program (release profile)
 	$(CARGO) build --locked --release -p qoe
@@ -36,6 +36,14 @@ check: ## What CI checks before the tests: format, lints, licences, documentatio
 bench: ## Print the ratios against SQLite, a bare handler, blackbox_exporter, curl and the packets
 	$(CARGO) build --locked --release -p qoe -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench $(ARGS)
+
+chaos: servers ## Break a whole platform for 10 min, and judge what it kept (ARGS="--minutes 2 --seed 7")
+	$(CARGO) build --locked -p qoe -p qoe-chaos
+	$(CARGO_TARGET_DIR)/debug/qoe-chaos $(ARGS)
+
+chaos-mutants: servers ## Break the code on purpose in five ways, and see that make chaos would notice
+	$(CARGO) build --locked -p qoe -p qoe-chaos
+	$(CARGO_TARGET_DIR)/debug/qoe-chaos mutants $(ARGS)
 
 install: ## Install qoe and qoe-probe for this user, with link-time optimisation
 	$(CARGO) install --locked --profile dist --path crates/qoe

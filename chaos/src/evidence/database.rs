@@ -1,0 +1,72 @@
+//! What PostgreSQL holds.
+
+use postgres::{IsolationLevel, Row};
+use testbed::servers::postgres::Database;
+
+use crate::judge::{Seen, Store, WindowRow};
+
+const SEEN: &str = "
+    SELECT coalesce(c.client_id, '#' || s.client_id),
+        (extract(epoch FROM s.window_start_ts) * 1000)::bigint, s.event_id
+    FROM events_seen s LEFT JOIN clients c ON c.id = s.client_id";
+
+const WINDOWS: &str = "
+    SELECT client_id, target, (extract(epoch FROM window_start_ts) * 1000)::bigint,
+        revision, sketches,
+        count_total, count_success, count_error, errors_dns, errors_tcp, errors_tls, errors_http,
+        errors_throughput, errors_throughput_timeout, errors_parse,
+        dns_p50_ms, dns_p95_ms, dns_p99_ms, tcp_p50_ms, tcp_p95_ms, tcp_p99_ms,
+        tls_p50_ms, tls_p95_ms, tls_p99_ms, ttfb_p50_ms, ttfb_p95_ms, ttfb_p99_ms,
+        total_p50_ms, total_p95_ms, total_p99_ms,
+        throughput_p50_kbps, throughput_p95_kbps, throughput_p99_kbps
+    FROM agg_1m";
+
+/// Reads ids and windows as of one moment. Blocks.
+///
+/// # Errors
+/// Where the server does not tell.
+pub fn store(database: &Database) -> anyhow::Result<Store> {
+    let mut client = database.connect()?;
+    let moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+    let mut moment = moment.read_only(true).start()?;
+    let seen = moment.query(SEEN, &[])?;
+    let seen =
+        seen.iter().map(|row| Seen { client_id: row.get(0), start_ms: row.get(1), id: row.get(2) });
+    let seen = seen.collect();
+    let windows = moment.query(WINDOWS, &[])?.iter().map(window).collect();
+    Ok(Store { seen, windows })
+}
+
+fn window(row: &Row) -> WindowRow {
+    let mut counts = [0; 10];
+    counts.iter_mut().zip(5..).for_each(|(to, at)| *to = row.get(at));
+    let mut percentiles = [None; 18];
+    percentiles.iter_mut().zip(15..).for_each(|(to, at)| *to = row.get(at));
+    WindowRow {
+        key: (row.get(0), row.get(1), row.get(2)),
+        revision: row.get(3),
+        counts,
+        percentiles,
+        sketches: row.get(4),
+    }
+}
+
+/// How many cells wait to be judged.
+///
+/// # Errors
+/// Where the server does not tell.
+pub fn unjudged(database: &Database) -> anyhow::Result<i64> {
+    let row = database.connect()?.query_one("SELECT count(*) FROM diagnosis_queue", &[])?;
+    Ok(row.get(0))
+}
+
+/// Whether the window of an event counts it: its id is marked, and its window is there.
+///
+/// # Errors
+/// Where the server does not tell.
+pub fn has(database: &Database, id: uuid::Uuid) -> anyhow::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT FROM events_seen s JOIN clients c ON c.id = s.client_id
+         JOIN agg_1m w ON w.client_id = c.client_id AND w.window_start_ts = s.window_start_ts
+         WHERE s.event_id = $1)";
+    Ok(database.connect()?.query_one(sql, &[&id])?.get(0))
+}
