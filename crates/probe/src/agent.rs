@@ -1,6 +1,6 @@
 //! The agent: measures its targets on a schedule and ships the events.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::measure::{Options, Prober};
 use crate::{Identity, Measurement};
 use queue::Queue;
 use schedule::{Grid, Pace};
+use spool::Spool;
 
 mod answer;
 mod args;
@@ -20,8 +21,11 @@ mod client;
 mod queue;
 mod schedule;
 mod ship;
+mod spool;
 
 pub use args::Agent;
+pub use queue::Gap;
+pub use spool::{Bounds, SpoolError};
 
 /// What the agent does.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub struct Config {
     pub identity: Identity,
     /// Where events go; `None` only shows them to the observer.
     pub ingest: Option<Ingest>,
+    /// The folder they wait in; `None` for in memory, where they are lost with the process.
+    pub spool: Option<PathBuf>,
 }
 
 /// Where events go.
@@ -76,7 +82,7 @@ pub struct Summary {
     pub shipped: u64,
     /// Events the ingest refused for good.
     pub refused: u64,
-    /// Events dropped because the queue was full.
+    /// Events lost for want of room.
     pub dropped: u64,
     /// Events still unsent at the end.
     pub unsent: u64,
@@ -85,14 +91,14 @@ pub struct Summary {
 /// Measures until `shutdown`, then tries for three seconds to ship what is left.
 ///
 /// # Errors
-/// The certificates cannot be read, or the ingest's address is none.
+/// The certificates cannot be read, the ingest's address is none, or another process has the spool.
 pub async fn run(
     config: Config,
     observer: Option<Observer>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
     let prober = Arc::new(Prober::new(config.options.clone())?);
-    let queue = Arc::new(Queue::new(queue::CAPACITY));
+    let queue = Arc::new(queue_of(config.spool.as_deref())?);
     let counters = Arc::new(ship::Counters::default());
     // Measuring has to end before shipping can.
     let drain = CancellationToken::new();
@@ -126,23 +132,42 @@ pub async fn run(
         drain.cancel();
         if tokio::time::timeout(DRAIN, &mut shipping).await.is_err() {
             shipping.abort();
-            // Once it has ended, what it held is back in the queue and counted below.
             let _ = shipping.await;
         }
     }
 
+    queue.close();
     let summary = Summary {
         measured: ticks.measured.load(Ordering::Relaxed),
         missed: ticks.missed.load(Ordering::Relaxed),
         shipped: counters.shipped.load(Ordering::Relaxed),
         refused: counters.refused.load(Ordering::Relaxed),
-        dropped: queue.dropped(),
-        unsent: queue.len() as u64,
+        dropped: queue.gap().count,
+        unsent: queue.len(),
     };
     if summary.unsent > 0 {
-        tracing::warn!(events = summary.unsent, "stopped with events unsent");
+        match &config.spool {
+            Some(dir) => tracing::info!(
+                events = summary.unsent,
+                "stopped; what is unsent waits in {}",
+                dir.display()
+            ),
+            None => tracing::warn!(events = summary.unsent, "stopped with events unsent"),
+        }
     }
     Ok(summary)
+}
+
+/// A disk that can't be used keeps nobody from measuring.
+fn queue_of(spool: Option<&Path>) -> Result<Queue, SpoolError> {
+    let opened = spool.map(|dir| Spool::open(dir, Bounds::default())).transpose();
+    match opened {
+        Ok(Some(spool)) => return Ok(Queue::spooled(spool)),
+        Ok(None) => {}
+        Err(error @ SpoolError::InUse { .. }) => return Err(error),
+        Err(error) => tracing::warn!("{error}; events wait in memory, and are lost with it"),
+    }
+    Ok(Queue::in_memory(queue::CAPACITY))
 }
 
 /// How long stopping tries to ship what is left.

@@ -56,7 +56,8 @@ pub fn client_id(state_dir: Option<&Path>) -> anyhow::Result<String> {
     client_id::read_or_make(&dir)
 }
 
-fn default_state_dir() -> Option<PathBuf> {
+/// Where a user's programs keep what they have to know again.
+pub(crate) fn default_state_dir() -> Option<PathBuf> {
     let absolute =
         |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));

@@ -1,7 +1,9 @@
 //! `qoe-probe`: the agent alone, small, for other people's machines.
 
+use std::process::ExitCode;
+
 use clap::Parser;
-use probe::agent;
+use probe::agent::{self, SpoolError};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -14,7 +16,7 @@ struct Cli {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -25,9 +27,18 @@ async fn main() -> anyhow::Result<()> {
     let config = cli.agent.into_config()?;
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
-    agent::run(config, None, shutdown).await?;
-    Ok(())
+    match agent::run(config, None, shutdown).await {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.is::<SpoolError>() => {
+            eprintln!("qoe-probe: {error}");
+            Ok(ExitCode::from(TRY_LATER))
+        }
+        Err(error) => Err(error),
+    }
 }
+
+/// `EX_TEMPFAIL`: another probe has the spool.
+const TRY_LATER: u8 = 75;
 
 /// Ctrl-C and SIGTERM stop the agent.
 async fn cancel_on_signal(shutdown: CancellationToken) {

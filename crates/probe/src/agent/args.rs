@@ -52,6 +52,11 @@ pub struct Agent {
     #[arg(long, value_name = "TIME", env = "QOE_PROBE_THROUGHPUT_EVERY", default_value = "5m", value_parser = humantime::parse_duration)]
     pub throughput_every: Duration,
 
+    /// Folder that events wait in until the server has them; one probe each [default:
+    /// $XDG_STATE_HOME/qoe/spool]
+    #[arg(long, value_name = "DIR", env = "QOE_PROBE_SPOOL")]
+    pub spool: Option<PathBuf>,
+
     /// Name of this probe instead of the one made at the first start
     #[arg(long, value_name = "ID", env = "QOE_PROBE_CLIENT_ID")]
     pub client_id: Option<String>,
@@ -88,6 +93,7 @@ impl Agent {
                 token: self.token_file.as_deref().map(read_token).transpose()?,
                 ca_file: self.ca_file,
             }),
+            spool: self.spool.or_else(|| Some(identity::default_state_dir()?.join("spool"))),
         })
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{Rejected, Verdict, judge};
 use super::client::Client;
-use super::queue::{Line, Queue};
+use super::queue::Queue;
 
 /// Events a request carries at most.
 pub(super) const BATCH: usize = 500;
@@ -41,7 +41,10 @@ pub(super) async fn run(
             () = queue.wait() => {}
             () = stopping.cancelled() => if queue.len() == 0 { return },
         }
-        let mut batch = Batch { lines: queue.take(size), queue: &queue };
+        let batch = queue.peek(size);
+        if batch.lines.is_empty() {
+            continue;
+        }
         let verdict = match client.post(&batch.lines).await {
             Ok(answer) => judge(&answer, batch.lines.len()),
             Err(e) => Verdict::Later { after: None, why: format!("{e:#}") },
@@ -50,14 +53,16 @@ pub(super) async fn run(
             Verdict::Settled(rejected) => {
                 let refused = tell_rejected(&rejected);
                 counters.refused.fetch_add(refused, Ordering::Relaxed);
-                let accepted = (batch.settle() as u64).saturating_sub(refused);
+                queue.settle(batch.upto);
+                let accepted = (batch.lines.len() as u64).saturating_sub(refused);
                 counters.shipped.fetch_add(accepted, Ordering::Relaxed);
                 size = (size * 2).min(BATCH);
                 backoff.over();
                 continue;
             }
             Verdict::Refused(why) => {
-                let refused = batch.settle();
+                queue.settle(batch.upto);
+                let refused = batch.lines.len();
                 tracing::error!(events = refused, "the ingest refuses a batch for good: {why}");
                 counters.refused.fetch_add(refused as u64, Ordering::Relaxed);
                 continue;
@@ -67,38 +72,17 @@ pub(super) async fn run(
                 continue;
             }
             Verdict::TooLarge => {
-                batch.settle();
+                queue.settle(batch.upto);
                 tracing::error!("the ingest refuses an event for its size");
                 counters.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             Verdict::Later { after, why } => backoff.wait(after, &why),
         };
-        drop(batch);
         tokio::select! {
             () = time::sleep(wait) => {}
             () = stopping.cancelled() => time::sleep(WAIT_WHILE_STOPPING.min(wait)).await,
         }
-    }
-}
-
-/// Events on their way. Unless settled, they go back to the queue, also where the request was
-/// given up half-way.
-struct Batch<'a> {
-    lines: Vec<Line>,
-    queue: &'a Queue,
-}
-
-impl Batch<'_> {
-    /// The events are done with; how many there were.
-    fn settle(&mut self) -> usize {
-        std::mem::take(&mut self.lines).len()
-    }
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.queue.put_back(std::mem::take(&mut self.lines));
     }
 }
 

@@ -3,5 +3,6 @@
 
 mod raw;
 mod ship;
+mod spool;
 mod support;
 mod target;

@@ -21,26 +21,26 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{LONG, options, read_head, serve, url};
 
 /// A status, headers and a body; `{accepted}` becomes the number of events that were sent.
-type Answer = (u16, Vec<(&'static str, &'static str)>, &'static str);
+pub(crate) type Answer = (u16, Vec<(&'static str, &'static str)>, &'static str);
 
 const ACK: &str = r#"{"accepted":{accepted},"duplicates":0,"rejected":[]}"#;
-const PROBLEM: (&str, &str) = ("content-type", "application/problem+json");
+pub(crate) const PROBLEM: (&str, &str) = ("content-type", "application/problem+json");
 
 /// What an ingest was sent: tokens and events, request by request.
 #[derive(Clone, Default)]
-struct Received {
+pub(crate) struct Received {
     tokens: Arc<Mutex<Vec<Option<String>>>>,
     batches: Arc<Mutex<Vec<Vec<serde_json::Value>>>>,
 }
 
 impl Received {
-    fn batches(&self) -> Vec<Vec<serde_json::Value>> {
+    pub(crate) fn batches(&self) -> Vec<Vec<serde_json::Value>> {
         self.batches.lock().unwrap().clone()
     }
 }
 
 /// An ingest that gives these answers in turn, then acknowledges everything.
-async fn ingest(answers: Vec<Answer>) -> (SocketAddr, Received) {
+pub(crate) async fn ingest(answers: Vec<Answer>) -> (SocketAddr, Received) {
     let received = Received::default();
     let script = Arc::new(Mutex::new(VecDeque::from(answers)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -117,6 +117,7 @@ async fn run_observed(
         throughput_every: None,
         options: options(),
         identity: Identity::named("probe-1"),
+        spool: None,
         ingest: Some(Ingest {
             url: url(&format!("http://{ingest}")),
             token: Some("qoe_secret".to_owned()),
@@ -137,7 +138,7 @@ async fn requests(received: &Received, count: usize) {
     }
 }
 
-fn ids(batch: &[serde_json::Value]) -> Vec<String> {
+pub(crate) fn ids(batch: &[serde_json::Value]) -> Vec<String> {
     batch.iter().map(|e| e["event_id"].as_str().unwrap().to_owned()).collect()
 }
 

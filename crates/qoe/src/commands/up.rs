@@ -46,6 +46,8 @@ pub(crate) struct Args {
     no_throughput: bool,
 }
 
+/// In the data directory: what the probe has measured and not handed in.
+const SPOOL: &str = "spool";
 /// How often a target is measured unless it is told otherwise.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// How often its throughput is: a megabyte every five minutes is 300 MB a day.
@@ -87,7 +89,7 @@ async fn up(args: &Args, context: &Context) -> Outcome {
     let Some(token) = local_token(&dir, &server).await else { return ended(server.await) };
     output::print(&announce::where_to_look(&dir, &url, &probe.targets, context.style))?;
 
-    let config = probe.config(Identity::named(client_id), local_addr, token)?;
+    let config = probe.config(Identity::named(client_id), local_addr, token, dir.join(SPOOL))?;
     let observer = announce::first_of_each(context.style);
     let mut probe = tokio::spawn(agent::run(config, Some(observer), stop.clone()));
     let summary = tokio::select! {
@@ -138,6 +140,7 @@ impl Probe {
         identity: Identity,
         server: SocketAddr,
         token: String,
+        spool: PathBuf,
     ) -> anyhow::Result<agent::Config> {
         Ok(agent::Config {
             targets: self.targets,
@@ -145,6 +148,7 @@ impl Probe {
             throughput_every: self.throughput.then_some(THROUGHPUT_EVERY),
             options: self.options,
             identity,
+            spool: Some(spool),
             ingest: Some(agent::Ingest {
                 url: Url::parse(&format!("http://{server}/v1/events"))?,
                 token: Some(token),

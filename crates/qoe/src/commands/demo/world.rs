@@ -122,6 +122,7 @@ impl World {
                 throughput_every: Some(Duration::ZERO),
                 options: self.options.clone(),
                 identity: Identity::named(client),
+                spool: None,
                 ingest: Some(agent::Ingest {
                     url: self.ingest_url()?,
                     token: Some(self.token(client)?),
