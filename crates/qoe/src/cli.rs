@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Token(commands::token::Args),
     /// Bring the store's tables, and the bus's streams, to what this program needs, or back
     Migrate(commands::migrate::Args),
+    /// Say what bus and store can lose as they are set up
+    Doctor(commands::doctor::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
     /// Print the manual page, or write one for each command

@@ -38,6 +38,7 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Api(args) => commands::api::run(&args, &context),
         Command::Token(args) => commands::token::run(&args, &context),
         Command::Migrate(args) => commands::migrate::run(&args, &context),
+        Command::Doctor(args) => commands::doctor::run(&args, &context),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
     }

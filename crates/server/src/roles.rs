@@ -23,7 +23,7 @@ pub use aggregate::{Aggregating, aggregator};
 pub use all_in_one::{AllInOne, LOCAL_INGEST_TOKEN, LOCAL_READ_TOKEN, all_in_one};
 pub use diagnose::{Diagnosing, diagnoser};
 pub use door::Door;
-pub use horizon::{Horizon, KEEP_IDS};
+pub use horizon::{Horizon, KEEP_IDS, days};
 pub use serve::{Serving, api};
 pub use take::{Taking, ingest};
 

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 mod diagnoses;
 mod error;
+pub mod inspect;
 mod leadership;
 mod postgres;
 mod reader;

@@ -59,6 +59,14 @@ impl StoreArgs {
         }
     }
 
+    /// Where the store is, if that was said: a directory by its flag, or a database.
+    pub(crate) fn given(&self, context: &Context) -> anyhow::Result<Option<Location>> {
+        match &self.data_dir {
+            Some(_) => self.location(context).map(Some),
+            None => self.database.given(context),
+        }
+    }
+
     /// The directory of a store on this machine.
     pub(crate) fn directory(&self, context: &Context) -> anyhow::Result<PathBuf> {
         context.data_dir(self.data_dir.clone())

@@ -3,7 +3,7 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "",
     "check",
     "up",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 17] = [
     "token create",
     "migrate",
     "migrate up",
+    "doctor",
     "completions",
 ];
 

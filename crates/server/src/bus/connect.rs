@@ -16,7 +16,7 @@ use super::{BusError, Names};
 
 /// The oldest server that keeps a stream through a kill (nats-server issue 6888).
 const OLDEST: (u32, u32, u32) = (2, 10, 23);
-const OLDEST_TEXT: &str = "2.10.23";
+pub(super) const OLDEST_TEXT: &str = "2.10.23";
 
 /// The smallest `max_payload` that an event of the largest size fits in with room to spare.
 const SMALLEST_PAYLOAD: usize = 64 << 10;
@@ -138,8 +138,7 @@ impl Bus {
 
     fn check_server(&self, allow_old: bool) -> Result<(), BusError> {
         let info = self.client.server_info();
-        let new_enough = version(&info.version).is_some_and(|version| version >= OLDEST);
-        if !new_enough && !allow_old {
+        if !is_new_enough(&info.version) && !allow_old {
             return Err(BusError::TooOld { found: info.version, needed: OLDEST_TEXT });
         }
         if !info.jetstream {
@@ -250,6 +249,11 @@ fn user(url: &str) -> Option<(String, Option<String>)> {
     let url = Url::parse(&with_scheme).ok()?;
     let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     (!url.username().is_empty()).then(|| (plain(url.username()), url.password().map(plain)))
+}
+
+/// Whether a server of this version keeps a stream through a kill.
+pub(super) fn is_new_enough(text: &str) -> bool {
+    version(text).is_some_and(|version| version >= OLDEST)
 }
 
 /// `2.10.23`, or with a `v` before and a `-beta` behind it.

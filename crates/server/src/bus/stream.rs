@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::{
     Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream,
 };
 
-use super::{Bus, BusError};
+use super::{Bus, BusError, Names};
 
 /// How much the streams keep, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,9 +153,9 @@ impl Bus {
         };
         // Whatever is let in must fit among the dead letters, with the reason.
         let largest = self.client.max_payload().saturating_sub(ROOM_FOR_A_REASON);
-        let stream = |name: String, subject: &str, max_age, max_bytes, largest| Config {
+        let stream = |(name, subjects), max_age, max_bytes, largest| Config {
             name,
-            subjects: vec![format!("{subject}.*")],
+            subjects,
             // What was counted stays, so that a restored database can be filled again.
             retention: RetentionPolicy::Limits,
             // A full stream says so, instead of forgetting what nobody has counted yet.
@@ -171,17 +171,11 @@ impl Bus {
             duplicate_window: DUPLICATE_WINDOW.min(max_age),
             ..Config::default()
         };
+        let [events, dead_letters] = subjects(&self.names);
         [
+            stream(events, settings.max_age, settings.max_bytes, largest),
             stream(
-                self.names.events(),
-                &self.names.events_subject(),
-                settings.max_age,
-                settings.max_bytes,
-                largest,
-            ),
-            stream(
-                self.names.dead_letters(),
-                &self.names.dead_letters_subject(),
+                dead_letters,
                 settings.dead_letter_max_age,
                 settings.dead_letter_max_bytes,
                 self.client.max_payload(),
@@ -223,15 +217,36 @@ fn faults(there: &Config, wanted: &Config) -> Vec<String> {
     unless(there.discard == DiscardPolicy::New, "discard is old and must be new");
     unless(there.retention == RetentionPolicy::Limits, "retention must be limits");
     unless(there.storage == StorageType::File, "storage is memory and must be file");
+    faults.extend(keeps_nothing(there, &wanted.subjects));
+    faults
+}
+
+/// By what a stream would not even keep at first what is sent on these subjects.
+pub(super) fn keeps_nothing(there: &Config, subjects: &[String]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut unless = |good: bool, fault: &str| {
+        if !good {
+            faults.push(fault.to_owned());
+        }
+    };
     unless(!there.no_ack, "no_ack is set, so nothing is confirmed");
     unless(!there.sealed, "it is sealed and takes nothing");
     unless(there.max_messages_per_subject <= 0, "it keeps only some messages a subject");
     unless(there.mirror.is_none(), "it is a mirror and takes nothing itself");
-    let covered = there.subjects.iter().any(|subject| wanted.subjects.contains(subject));
+    let covered = there.subjects.iter().any(|subject| subjects.contains(subject));
     if !covered {
-        faults.push(format!("it does not listen on {}", wanted.subjects.join(", ")));
+        faults.push(format!("it does not listen on {}", subjects.join(", ")));
     }
     faults
+}
+
+/// The streams, that of events first, and what each listens on.
+pub(super) fn subjects(names: &Names) -> [(String, Vec<String>); 2] {
+    let all = |subject: String| vec![format!("{subject}.*")];
+    [
+        (names.events(), all(names.events_subject())),
+        (names.dead_letters(), all(names.dead_letters_subject())),
+    ]
 }
 
 /// The state of a stream, in our own words.

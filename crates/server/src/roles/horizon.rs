@@ -1,8 +1,10 @@
 //! How late an event can come at the latest, and whether its id is still known then.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::bus::{Bus, BusError};
+use crate::bus::inspect::Report;
+use crate::bus::{Bus, BusError, consume};
 
 /// How long ids are kept unless told otherwise: a day beyond what the other defaults add up to.
 pub const KEEP_IDS: Duration = Duration::from_secs(22 * 24 * 3600);
@@ -46,6 +48,18 @@ impl Horizon {
         })
     }
 
+    /// As it was found, for ids that are kept so long; `None` where a stream is missing.
+    pub fn found(report: &Report, ids: Duration) -> Option<Self> {
+        let [events, dead_letters] = &report.streams;
+        let max_age_ms = consume::Settings::default().limits.max_age_ms;
+        Some(Self {
+            spool: Duration::from_millis(max_age_ms.unsigned_abs()),
+            stream: events.found.as_ref()?.max_age,
+            dead_letters: dead_letters.found.as_ref()?.max_age,
+            ids,
+        })
+    }
+
     /// The age at which an event can come at the latest; `None` for any.
     pub fn latest(&self) -> Option<Duration> {
         Some(self.spool + self.stream? + self.dead_letters?)
@@ -63,11 +77,27 @@ impl Horizon {
     }
 }
 
+impl fmt::Display for Horizon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spool, stream, dead_letters, ids } = self;
+        write!(
+            f,
+            "{} when it comes in + {} in the stream + {} as a dead letter = {}; ids kept {}",
+            days(spool),
+            within(*stream),
+            within(*dead_letters),
+            within(self.latest()),
+            days(ids)
+        )
+    }
+}
+
 fn within(span: Option<Duration>) -> String {
     span.map_or_else(|| "without end".to_owned(), days)
 }
 
-fn days(span: impl std::borrow::Borrow<Duration>) -> String {
+/// An age in the largest unit that it is whole in: `7 d`, `36 h`, `90 s`.
+pub fn days(span: impl std::borrow::Borrow<Duration>) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
     let seconds = span.borrow().as_secs();
     let (of, unit) =

@@ -8,6 +8,7 @@ mod clients;
 mod connection;
 mod diagnoses;
 mod failure;
+mod inspect;
 mod leadership;
 mod partitions;
 mod reader;
@@ -21,7 +22,9 @@ pub(super) mod tokens;
 mod windows;
 mod writer;
 
+pub(super) use connection::OLDEST;
 pub use failure::Failure;
+pub(super) use inspect::inspect;
 pub(super) use leadership::Lease;
 pub(super) use reader::Reader;
 pub use settings::Settings;

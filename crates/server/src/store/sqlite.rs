@@ -3,6 +3,7 @@
 mod apply;
 mod connection;
 mod diagnoses;
+mod inspect;
 mod reader;
 mod retention;
 mod rollups;
@@ -13,6 +14,7 @@ mod windows;
 mod writer;
 
 pub(super) use connection::DATABASE;
+pub(super) use inspect::inspect;
 pub(super) use reader::Reader;
 pub(super) use writer::Writer;
 

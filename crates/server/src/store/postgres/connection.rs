@@ -33,7 +33,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const TOGETHER: usize = 256;
 
 /// The oldest server whose SQL will do, as `server_version_num` has it.
-const OLDEST: i32 = 150_000;
+pub(crate) const OLDEST: i32 = 150_000;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -148,6 +148,11 @@ fn migrate(
     }
 }
 
+/// The version of the tables, and the schema version of the oldest program that works with them.
+pub(super) fn versions(conn: &Connection) -> Result<(usize, usize), StoreError> {
+    found(conn).map(|found| (found.version, found.oldest_program))
+}
+
 fn found(conn: &Connection) -> Result<Found, StoreError> {
     let row = conn.query_one(
         "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM schema_migrations",

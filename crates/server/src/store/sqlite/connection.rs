@@ -26,7 +26,7 @@ const WRITE_CACHE_KIB: i64 = 64 * 1024;
 const CHECKPOINT_PAGES: i64 = 8192;
 
 /// Makes `dir` (0700) where it is missing and refuses one that others may enter.
-pub(super) fn make_dir(dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_dir(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -94,6 +94,14 @@ fn configure_writer(conn: &Connection) -> rusqlite::Result<()> {
     // A reader that stays long makes the WAL grow; it shrinks back to this.
     let wal_bytes = 2 * CHECKPOINT_PAGES * 4096;
     conn.pragma_update_and_check(None, "journal_size_limit", wal_bytes, |_| Ok(()))
+}
+
+/// The file's journal mode, and how writers of ours sync: set here as they set it, which writes
+/// nothing.
+pub(super) fn durability_of_writers(conn: &Connection) -> Result<(String, i64), StoreError> {
+    conn.pragma_update(None, "synchronous", FULL)
+        .map_err(StoreError::sqlite("configure the database"))?;
+    durability(conn)
 }
 
 fn durability(conn: &Connection) -> Result<(String, i64), StoreError> {

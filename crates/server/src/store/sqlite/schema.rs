@@ -60,7 +60,7 @@ pub(super) fn require_latest(conn: &Connection) -> Result<(), StoreError> {
     if found == LATEST { Ok(()) } else { Err(StoreError::Version { found, needed: LATEST }) }
 }
 
-fn version_of(conn: &Connection) -> Result<usize, StoreError> {
+pub(super) fn version_of(conn: &Connection) -> Result<usize, StoreError> {
     let version: i64 = conn
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(StoreError::sqlite("read the schema version"))?;

@@ -1,0 +1,162 @@
+//! `qoe doctor`: looks at bus and store and says what they can lose as they are set up. It changes
+//! nothing, and tells what it can't reach beside what it can.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use server::bus::{self, Bus};
+use server::roles::Horizon;
+use server::store::{Location, inspect};
+use url::Url;
+
+use super::places::{BusArgs, StoreArgs, shown};
+use super::{Context, parse_span};
+use crate::exit::Outcome;
+use crate::output;
+
+mod json;
+mod view;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Looks at the bus and the database that are named, or at the store of this machine where none is. \
+Exits with 0 where nothing that was answered 202 can be lost by a crash or a power cut, and with 1 \
+where something can or could not be looked at. --json prints one object of schema qoe.doctor/1; \
+fields may be added, none change.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    bus: BusArgs,
+    /// NATS' monitoring port, http://HOST:8222: it tells when messages reach the disk
+    #[arg(long, value_name = "URL", value_parser = parse_monitor)]
+    bus_monitor: Option<Url>,
+    /// How long the ids of counted events are kept, as the aggregators have it [default: 22d]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    keep_ids: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was looked at; `None` is what was not asked for.
+pub(crate) struct Findings {
+    pub(crate) bus: Option<Result<bus::inspect::Report, Unreachable>>,
+    pub(crate) store: Option<Result<inspect::Report, Unreachable>>,
+    pub(crate) horizon: Option<Horizon>,
+    /// Dead letters that are there.
+    pub(crate) dead_letters: Option<u64>,
+}
+
+/// What could not be looked at.
+pub(crate) struct Unreachable {
+    pub(crate) at: String,
+    pub(crate) why: String,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    let lossy = args.store.database.allow_data_loss;
+    let bus = args.bus.given("qoe doctor", lossy, context)?;
+    let store = match args.store.given(context)? {
+        None if bus.is_none() => Some(args.store.location(context)?),
+        given => given,
+    };
+    let monitor = args.bus_monitor.as_ref();
+    let findings = super::one_thread()?
+        .block_on(async { tokio::join!(look_at_bus(bus, monitor), look_at_store(store)) });
+    let findings = Findings::of(findings.0, findings.1, context.keep_ids(args.keep_ids));
+    match args.json {
+        true => output::print_json(&json::of(&findings))?,
+        false => output::print(&view::text(&findings, context.style))?,
+    }
+    Ok(if findings.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn look_at_bus(
+    connect: Option<bus::Connect>,
+    monitor: Option<&Url>,
+) -> Option<Result<bus::inspect::Report, Unreachable>> {
+    // One that forgets is looked at too, to say so.
+    let connect = bus::Connect { allow_old: true, ..connect? };
+    let look = async {
+        let bus = Bus::connect(&connect).await?;
+        let report = bus.inspect(monitor).await;
+        bus.close().await;
+        report
+    };
+    let at = connect.shown();
+    Some(look.await.map_err(|error| Unreachable { at, why: error.to_string() }))
+}
+
+async fn look_at_store(location: Option<Location>) -> Option<Result<inspect::Report, Unreachable>> {
+    let location = location?;
+    let at = shown(&location);
+    let looked = tokio::task::spawn_blocking(move || inspect::inspect(&location)).await;
+    let looked = looked.map_err(anyhow::Error::from).and_then(|found| Ok(found?));
+    Some(looked.map_err(|error| Unreachable { at, why: format!("{error}") }))
+}
+
+impl Findings {
+    fn of(
+        bus: Option<Result<bus::inspect::Report, Unreachable>>,
+        store: Option<Result<inspect::Report, Unreachable>>,
+        keep_ids: Duration,
+    ) -> Self {
+        let report = bus.as_ref().and_then(|found| found.as_ref().ok());
+        let horizon = report.and_then(|report| Horizon::found(report, keep_ids));
+        let letters = report.and_then(|report| report.streams[1].found.as_ref());
+        let dead_letters = letters.map(|found| found.state.messages);
+        Self { bus, store, horizon, dead_letters }
+    }
+
+    /// What could not be looked at.
+    fn unreachable(&self) -> Vec<String> {
+        let bus = self.bus.as_ref().and_then(|found| found.as_ref().err());
+        let store = self.store.as_ref().and_then(|found| found.as_ref().err());
+        bus.into_iter().chain(store).map(|unreachable| unreachable.why.clone()).collect()
+    }
+
+    /// What can be lost, one sentence each.
+    fn risks(&self) -> Vec<String> {
+        let mut risks = Vec::new();
+        if let Some(Ok(bus)) = &self.bus {
+            risks.extend(bus.risks());
+        }
+        if let Some(Ok(store)) = &self.store {
+            risks.extend(store.risks());
+        }
+        if let Some(Err(short)) = self.horizon.as_ref().map(Horizon::check) {
+            risks.push(short.to_string());
+        }
+        risks
+    }
+
+    /// What is worth knowing.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(count @ 1..) = self.dead_letters {
+            notes.push(format!(
+                "{} could not be counted, and go when they are too old: qoe dlq list",
+                crate::render::units::count(count, "dead letter")
+            ));
+        }
+        if let Some(Ok(bus)) = &self.bus {
+            notes.extend(bus.notes());
+        }
+        if let Some(Ok(store)) = &self.store {
+            notes.extend(store.notes());
+        }
+        notes
+    }
+
+    fn is_well(&self) -> bool {
+        self.unreachable().is_empty() && self.risks().is_empty()
+    }
+}
+
+fn parse_monitor(text: &str) -> Result<Url, String> {
+    match text.parse::<Url>() {
+        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
+        _ => Err("write http://HOST:8222".to_owned()),
+    }
+}
