@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Migrate(commands::migrate::Args),
     /// Say what bus and store can lose as they are set up
     Doctor(commands::doctor::Args),
+    /// Show, replay or drop what could not be counted
+    Dlq(commands::dlq::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
     /// Print the manual page, or write one for each command

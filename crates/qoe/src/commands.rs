@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod diagnoser;
+pub(crate) mod dlq;
 pub(crate) mod doctor;
 mod door;
 pub(crate) mod ingest;

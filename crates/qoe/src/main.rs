@@ -39,6 +39,7 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Token(args) => commands::token::run(&args, &context),
         Command::Migrate(args) => commands::migrate::run(&args, &context),
         Command::Doctor(args) => commands::doctor::run(&args, &context),
+        Command::Dlq(args) => commands::dlq::run(&args, &context),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
     }

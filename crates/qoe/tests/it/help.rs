@@ -3,7 +3,7 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 23] = [
     "",
     "check",
     "up",
@@ -21,6 +21,11 @@ const COMMANDS: [&str; 18] = [
     "migrate",
     "migrate up",
     "doctor",
+    "dlq",
+    "dlq list",
+    "dlq show",
+    "dlq replay",
+    "dlq drop",
     "completions",
 ];
 

@@ -6,6 +6,7 @@
 
 mod check;
 mod crash;
+mod dlq;
 mod doctor;
 mod help;
 mod http;

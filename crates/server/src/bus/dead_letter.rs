@@ -7,7 +7,7 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 
 use super::message::{Draft, Packing};
-use super::{Bus, BusError, Refused};
+use super::{Bus, BusError, Refused, StreamState};
 
 const REASON: &str = "Qoe-Reason";
 const DETAIL: &str = "Qoe-Detail";
@@ -138,6 +138,16 @@ impl Bus {
             letters.push(letter);
         }
         Ok(letters)
+    }
+
+    /// How many dead letters there are, and the number of the last one.
+    ///
+    /// # Errors
+    /// Where there is no such stream, or the server does not answer.
+    pub async fn dead_letter_count(&self) -> Result<(u64, u64), BusError> {
+        let stream = self.stream(&self.names.dead_letters()).await?;
+        let state = StreamState::of(stream.cached_info());
+        Ok((state.messages, state.last_sequence))
     }
 
     /// One dead letter.
