@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     /// Show, replay or drop what could not be counted
     Dlq(commands::dlq::Args),
+    /// Count again what the bus still holds
+    Replay(commands::replay::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
     /// Print the manual page, or write one for each command

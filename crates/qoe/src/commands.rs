@@ -14,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod migrate;
 mod places;
 pub(crate) mod probe;
+pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod simulate;
 pub(crate) mod target;

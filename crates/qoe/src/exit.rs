@@ -11,6 +11,8 @@ use crate::settings::SettingsError;
 /// What every command returns.
 pub(crate) type Outcome = anyhow::Result<ExitCode>;
 
+/// 128 + SIGINT, what a shell reports for a process that was interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
 /// A general failure.
 const FAILED: u8 = 1;
 /// `EX_CONFIG`.

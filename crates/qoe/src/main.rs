@@ -40,6 +40,7 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Migrate(args) => commands::migrate::run(&args, &context),
         Command::Doctor(args) => commands::doctor::run(&args, &context),
         Command::Dlq(args) => commands::dlq::run(&args, &context),
+        Command::Replay(args) => commands::replay::run(&args, &context),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
     }

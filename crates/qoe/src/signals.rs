@@ -6,8 +6,7 @@ use std::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// 128 + SIGINT, what a shell reports for a process that was interrupted.
-const INTERRUPTED: i32 = 130;
+use crate::exit::INTERRUPTED;
 
 /// Returns a token that the first SIGINT or SIGTERM cancels. The second ends the process on the
 /// spot: whatever is being waited for, the person wants out. Nothing that was acknowledged can
@@ -20,7 +19,7 @@ pub(crate) fn stop_on_signal() -> io::Result<CancellationToken> {
         signals.next().await;
         asked.cancel();
         signals.next().await;
-        process::exit(INTERRUPTED);
+        process::exit(INTERRUPTED.into());
     });
     Ok(stop)
 }

@@ -3,7 +3,7 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "",
     "check",
     "up",
@@ -26,6 +26,7 @@ const COMMANDS: [&str; 23] = [
     "dlq show",
     "dlq replay",
     "dlq drop",
+    "replay",
     "completions",
 ];
 

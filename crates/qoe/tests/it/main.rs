@@ -10,6 +10,7 @@ mod dlq;
 mod doctor;
 mod help;
 mod http;
+mod replay;
 mod roles;
 mod running;
 mod simulate;

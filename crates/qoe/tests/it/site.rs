@@ -57,7 +57,7 @@ impl Site {
         command.args(args).arg("--database-file").arg(self.database_file());
         // The tests' database server does not sync.
         command.arg("--allow-data-loss");
-        if ["ingest", "aggregator", "migrate", "doctor"].contains(&args[0]) {
+        if ["ingest", "aggregator", "migrate", "doctor", "replay"].contains(&args[0]) {
             command.args(["--bus", &self.nats.url()]);
         }
         command

@@ -32,6 +32,8 @@ pub enum Since {
 pub struct Replayed {
     /// Messages read.
     pub messages: u64,
+    /// The first sequence that was read; 0 for none.
+    pub first_sequence: u64,
     /// Events counted now or before.
     pub counted: u64,
     /// Those of them that the store had counted before.
@@ -66,6 +68,21 @@ pub async fn replay(
     limits: &Limits,
     stop: &CancellationToken,
 ) -> Result<Option<Replayed>, BusError> {
+    replay_telling(bus, aggregator, since, limits, stop, |_, _| {}).await
+}
+
+/// The same, and tells after each message how far it is, and which sequence is the last.
+///
+/// # Errors
+/// Where the stream is missing or can't be read.
+pub async fn replay_telling(
+    bus: &Bus,
+    aggregator: Aggregator,
+    since: Since,
+    limits: &Limits,
+    stop: &CancellationToken,
+    mut told: impl FnMut(&Replayed, u64),
+) -> Result<Option<Replayed>, BusError> {
     let name = bus.names.events();
     let reading = || BusError::request(format!("read stream {name}"));
     let handle = bus.stream(&name).await?;
@@ -87,6 +104,7 @@ pub async fn replay(
             Some(outcome) = at_work.next() => {
                 let Some(outcome) = outcome else { return Ok(None) };
                 replayed.add(&outcome);
+                told(&replayed, end);
             }
             next = tokio::time::timeout(SILENCE, messages.next()),
                 if !ended && at_work.len() < AT_WORK => match next
@@ -130,6 +148,8 @@ impl Replayed {
     fn pass(&mut self, sequence: u64) {
         if self.last_sequence > 0 {
             self.missing += sequence.saturating_sub(self.last_sequence + 1);
+        } else {
+            self.first_sequence = sequence;
         }
         self.last_sequence = sequence;
         self.messages += 1;

@@ -473,6 +473,7 @@ async fn a_replay_fills_an_emptied_store_with_the_same_bytes_and_a_full_one_with
         counted: 600,
         refused: 1,
         broken: 1,
+        first_sequence: 1,
         last_sequence: 52,
         ..Replayed::default()
     };
@@ -488,8 +489,8 @@ async fn a_replay_fills_an_emptied_store_with_the_same_bytes_and_a_full_one_with
     // No letter is written twice.
     assert_eq!(letters(&world).await.len(), 2);
     stop.cancel();
-    let stopped =
-        replay(&world.bus, second.running.aggregator.clone(), Since::Start, &limits, &stop);
+    let aggregator = second.running.aggregator.clone();
+    let stopped = replay(&world.bus, aggregator, Since::Start, &limits, &stop);
     assert_eq!(stopped.await.unwrap(), None);
     consuming.stop().await;
 }
@@ -504,7 +505,7 @@ async fn what_ingest_took_is_what_a_replay_finds() {
     let aggregator = platform.running.aggregator.clone();
     let stop = CancellationToken::new();
     let limits = Parts::default().ingest.events;
-    let replayed = replay(&world.bus, aggregator, Since::Start, &limits, &stop).await.unwrap();
-    assert_eq!(replayed.unwrap().counted, 30);
+    let replayed = replay(&world.bus, aggregator, Since::Start, &limits, &stop);
+    assert_eq!(replayed.await.unwrap().unwrap().counted, 30);
     assert_eq!(platform.counted("c").await, 30);
 }
