@@ -81,6 +81,10 @@ pub(crate) enum Command {
     Dlq(commands::dlq::Args),
     /// Count again what the bus still holds
     Replay(commands::replay::Args),
+    /// Copy the store of this machine into a file, while a server runs on it
+    Backup(commands::backup::Args),
+    /// Put such a copy in the place of the store
+    Restore(commands::restore::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
     /// Print the manual page, or write one for each command

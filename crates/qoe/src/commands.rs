@@ -2,6 +2,7 @@
 
 pub(crate) mod aggregator;
 pub(crate) mod api;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
@@ -16,6 +17,7 @@ mod places;
 pub(crate) mod probe;
 pub(crate) mod replay;
 pub(crate) mod report;
+pub(crate) mod restore;
 pub(crate) mod simulate;
 pub(crate) mod target;
 pub(crate) mod token;

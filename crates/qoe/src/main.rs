@@ -41,6 +41,8 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Doctor(args) => commands::doctor::run(&args, &context),
         Command::Dlq(args) => commands::dlq::run(&args, &context),
         Command::Replay(args) => commands::replay::run(&args, &context),
+        Command::Backup(args) => commands::backup::run(&args, &context),
+        Command::Restore(args) => commands::restore::run(&args, &context),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
     }

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+pub mod backup;
 mod diagnoses;
 mod error;
 pub mod inspect;
 mod leadership;
+mod lock;
 mod postgres;
 mod reader;
 mod retention;
@@ -30,6 +32,7 @@ pub const DATABASE: &str = sqlite::DATABASE;
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
 pub use error::{Class, StoreError};
 pub use leadership::Leadership;
+pub use lock::lock;
 pub use postgres::{Failure as PostgresFailure, Settings as PostgresSettings};
 pub use reader::{Cell, Reader};
 pub use retention::{Pruned, Retention};

@@ -3,7 +3,7 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 26] = [
     "",
     "check",
     "up",
@@ -27,6 +27,8 @@ const COMMANDS: [&str; 24] = [
     "dlq replay",
     "dlq drop",
     "replay",
+    "backup",
+    "restore",
     "completions",
 ];
 

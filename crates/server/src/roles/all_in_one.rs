@@ -1,6 +1,6 @@
 //! Everything on one machine, in one process, on one port.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,7 @@ use crate::clock::now_ms;
 use crate::health::{self, Checks};
 use crate::ingest::accept::{self, AcceptLimits};
 use crate::ingest::{self, Auth, Sink, auth, problem};
-use crate::store::tokens;
-use crate::store::{Retention, Scope, Store, Tokens};
+use crate::store::{self, Retention, Scope, Store, Tokens, tokens};
 use crate::{api, diagnoser};
 
 /// Everything on one machine: ingest, aggregator, store, diagnoser and read API on one port.
@@ -48,9 +47,10 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
         ..aggregator::Settings::default()
     };
 
+    // First of all: who restores a backup holds it too.
+    let _only_one = store::lock(&data_dir)?;
     let dir = data_dir.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&dir)).await??;
-    let _only_one = lock(&data_dir)?;
     let tokens = store.tokens();
     keep_token(&tokens, &data_dir, LOCAL_INGEST_TOKEN, Scope::Ingest, &local_client_id).await?;
     keep_token(&tokens, &data_dir, LOCAL_READ_TOKEN, Scope::Read, auth::ANY_CLIENT).await?;
@@ -107,21 +107,6 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
     aggregator.close();
     writer.finished().await;
     Ok(())
-}
-
-/// Two servers on one directory would both work, and neither tell the whole of its load.
-fn lock(dir: &Path) -> anyhow::Result<File> {
-    let path = dir.join("server.lock");
-    let file = private().open(&path).with_context(|| format!("opening {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("another qoe serves {}; stop it, or name another --data-dir", dir.display())
-        }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("locking {}", path.display()))
-        }
-    }
 }
 
 /// Sees to it that the file holds a good token of this scope and client: the one that is there,

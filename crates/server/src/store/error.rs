@@ -63,6 +63,12 @@ pub enum StoreError {
         /// Why not.
         source: Box<rusqlite::Error>,
     },
+    /// A server holds the directory.
+    #[error("another qoe serves {}; stop it, or name another --data-dir", dir.display())]
+    Served {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The database can't be reached, or does not let us in.
     #[error("cannot connect to {at}: {source}")]
     Reach {
@@ -161,6 +167,7 @@ impl StoreError {
             | Self::ServerNotDurable { .. }
             | Self::ServerTooOld { .. }
             | Self::Url(_)
+            | Self::Served { .. }
             | Self::Version { .. }
             | Self::Migration { .. }
             | Self::Disorder => Class::Halt,

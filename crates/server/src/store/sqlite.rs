@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite database in a data directory.
 
 mod apply;
+pub(super) mod backup;
 mod connection;
 mod diagnoses;
 mod inspect;
@@ -13,7 +14,7 @@ pub(super) mod tokens;
 mod windows;
 mod writer;
 
-pub(super) use connection::DATABASE;
+pub(super) use connection::{DATABASE, make_dir};
 pub(super) use inspect::inspect;
 pub(super) use reader::Reader;
 pub(super) use writer::Writer;

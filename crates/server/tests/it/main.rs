@@ -21,6 +21,7 @@ mod roles;
 mod secrets;
 mod store;
 mod store_agree;
+mod store_backup;
 mod store_contract;
 mod store_shared;
 mod world;
