@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) bus_ca: Option<PathBuf>,
     /// What streams and subjects begin with.
     pub(crate) bus_prefix: Option<String>,
+    /// Where they tell about themselves.
+    pub(crate) bus_monitor: Option<String>,
     /// The file of the shared database's URL.
     pub(crate) database_file: Option<PathBuf>,
     /// Who may have signed its certificate, PEM.
@@ -185,7 +187,7 @@ mod tests {
             .collect();
         let settings = read(&active, &[]).unwrap();
         let keys = active.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 19, "the sample shows every setting");
+        assert_eq!(keys, 20, "the sample shows every setting");
         assert_eq!(settings.interval, Some(Duration::from_secs(10)));
         assert_eq!(settings.targets.len(), 2);
     }

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use server::bus::{self, Bus};
 use server::roles::Horizon;
 use server::store::{Location, inspect};
@@ -61,7 +62,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         None if bus.is_none() => Some(args.store.location(context)?),
         given => given,
     };
-    let monitor = args.bus_monitor.as_ref();
+    let set = context.settings.bus_monitor.as_deref().map(parse_monitor).transpose();
+    let set = set.map_err(|wrong| anyhow!("setting bus_monitor: {wrong}"))?;
+    let monitor = args.bus_monitor.as_ref().or(set.as_ref());
     let findings = super::one_thread()?
         .block_on(async { tokio::join!(look_at_bus(bus, monitor), look_at_store(store)) });
     let findings = Findings::of(findings.0, findings.1, context.keep_ids(args.keep_ids));

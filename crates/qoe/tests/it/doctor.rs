@@ -76,6 +76,13 @@ fn a_single_server_of_each_that_syncs_is_well() {
     early.args(["--keep-ids", "20d"]);
     let (code, text) = told(early);
     assert!(code == Some(1) && text.contains("kept for 20 d"), "{text}");
+    let mut by_setting = command(&["doctor"]);
+    by_setting.env("QOE_BUS_MONITOR", nats.monitor_url());
+    assert_eq!(told(by_setting).0, Some(0));
+    let mut by_setting = command(&["doctor"]);
+    by_setting.env("QOE_BUS_MONITOR", "nats:8222");
+    let (code, text) = told(by_setting);
+    assert!(code == Some(1) && text.contains("bus_monitor: write http://HOST:8222"), "{text}");
     // Without the monitoring port nobody says when NATS syncs.
     let (code, text) = told(command(&["doctor"]));
     assert!(code == Some(1) && text.contains("--bus-monitor"), "{text}");
