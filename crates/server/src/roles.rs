@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::aggregator::{self, Aggregator, WriterThreads};
 use crate::bus::{self, Bus, BusError};
 use crate::store::{Class, Location, Store, StoreError};
 
@@ -43,12 +44,30 @@ async fn store(
         let opened = tokio::task::spawn_blocking(move || Store::open(location)).await;
         opened.unwrap_or(Err(StoreError::Closed))
     };
-    // Tables that are older may be brought up to date at any moment.
-    let passes = |error: &StoreError| match error {
+    patiently(open, store_passes, served, stop).await
+}
+
+/// What writes to the store, once it can: the server may go away again after it was reached.
+async fn writers(
+    store: &Store,
+    settings: aggregator::Settings,
+    served: &Served,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(Aggregator, WriterThreads)>> {
+    let start = || async {
+        let store = store.clone();
+        let started = tokio::task::spawn_blocking(move || Aggregator::start(&store, settings));
+        started.await.unwrap_or(Err(StoreError::Closed))
+    };
+    patiently(start, store_passes, served, stop).await
+}
+
+fn store_passes(error: &StoreError) -> bool {
+    match error {
+        // Tables that are older may be brought up to date at any moment.
         StoreError::Version { found, needed } => found < needed,
         error => error.class() == Class::Again,
-    };
-    patiently(open, passes, served, stop).await
+    }
 }
 
 /// The bus, once its server answers and has the streams; `None` where it was told to stop before.
@@ -61,13 +80,11 @@ async fn bus(
         let bus = Bus::connect(connect).await?;
         bus.check_streams().await.map(|()| bus)
     };
-    let passes = |error: &BusError| {
-        matches!(
-            error,
-            BusError::Connect { .. } | BusError::Request { .. } | BusError::Missing { .. }
-        )
-    };
-    patiently(open, passes, served, stop).await
+    patiently(open, bus_passes, served, stop).await
+}
+
+fn bus_passes(error: &BusError) -> bool {
+    matches!(error, BusError::Connect { .. } | BusError::Request { .. } | BusError::Missing { .. })
 }
 
 /// Tries until it works, it was told to stop (`None`), or there is no use in trying.

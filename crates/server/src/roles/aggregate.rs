@@ -47,16 +47,23 @@ pub async fn aggregator(cfg: Aggregating, shutdown: CancellationToken) -> anyhow
     };
     let take =
         consume::Settings { drain: DRAIN, ack_wait: cfg.takeover, ..consume::Settings::default() };
-    Horizon::of(&bus, take.limits.max_age_ms, cfg.keep_ids).await?.check()?;
+    // Each of these may find the server gone again.
+    let horizon = || Horizon::of(&bus, take.limits.max_age_ms, cfg.keep_ids);
+    match super::patiently(horizon, super::bus_passes, &served, &shutdown).await? {
+        Some(horizon) => horizon.check()?,
+        None => return Ok(()),
+    }
 
     let settings = aggregator::Settings {
         writers: cfg.writers,
         retention: Retention::of_ids(cfg.keep_ids),
         ..aggregator::Settings::default()
     };
-    let start = tokio::task::spawn_blocking(move || Aggregator::start(&store, settings));
-    let (aggregator, mut writers) = start.await??;
-    let consumer = Consumer::start(&bus, aggregator.clone(), take).await?;
+    let started = super::writers(&store, settings, &served, &shutdown).await?;
+    let Some((aggregator, mut writers)) = started else { return Ok(()) };
+    let subscribe = || Consumer::start(&bus, aggregator.clone(), take.clone());
+    let subscribed = super::patiently(subscribe, super::bus_passes, &served, &shutdown).await?;
+    let Some(consumer) = subscribed else { return Ok(()) };
     served.open_for_health(checks(&aggregator, consumer.health()));
 
     let stop = shutdown.child_token();

@@ -37,9 +37,8 @@ pub async fn diagnoser(cfg: Diagnosing, shutdown: CancellationToken) -> anyhow::
         retention: Retention::of_ids(cfg.keep_ids),
         ..aggregator::Settings::default()
     };
-    let of_writer = store.clone();
-    let start = tokio::task::spawn_blocking(move || Aggregator::start(&of_writer, settings));
-    let (aggregator, mut writer) = start.await??;
+    let started = super::writers(&store, settings, &served, &shutdown).await?;
+    let Some((aggregator, mut writer)) = started else { return Ok(()) };
     let fares = diagnoser::Fares::default();
     served.open_for_health(checks(&aggregator, fares.clone()));
 

@@ -33,7 +33,10 @@ pub async fn ingest(cfg: Taking, shutdown: CancellationToken) -> anyhow::Result<
     let Some(store) = super::store(&cfg.store, &served, &shutdown).await? else {
         return Ok(());
     };
-    let publisher = Publisher::start(&bus, publish::Settings::default()).await?;
+    // It may find the server gone again.
+    let start = || Publisher::start(&bus, publish::Settings::default());
+    let started = super::patiently(start, super::bus_passes, &served, &shutdown).await?;
+    let Some(publisher) = started else { return Ok(()) };
     let router = ingest::router(ingest::Deps {
         sink: Sink::Bus(publisher.clone()),
         auth: Auth::new(store.tokens(), now_ms),
