@@ -14,6 +14,7 @@ use crate::ledger::Ledger;
 
 mod counted;
 mod kept;
+mod merged;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,12 @@ pub struct Store {
     pub seen: Vec<Seen>,
     /// The one-minute windows.
     pub windows: Vec<WindowRow>,
+    /// Those of an hour.
+    pub hours: Vec<WindowRow>,
+    /// Those of a day.
+    pub days: Vec<WindowRow>,
+    /// Hours (`1h`) and days (`1d`) that are to be merged, or merged again.
+    pub due: HashSet<((String, String, i64), String)>,
 }
 
 /// A row of `events_seen`.
@@ -64,7 +71,7 @@ pub struct Seen {
     pub id: Uuid,
 }
 
-/// A row of `agg_1m`.
+/// A row of `agg_1m`, `agg_1h` or `agg_1d`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowRow {
     /// Client, target, and start in milliseconds since the Unix epoch.
@@ -229,6 +236,7 @@ pub fn judge(evidence: &Evidence) -> Vec<Verdict> {
     vec![
         kept::nothing_lost(evidence, &seen, &there),
         counted::windows(&evidence.world, store),
+        merged::merged(store),
         counted::sums(store),
         counted::outcomes(store),
         counted::percentiles(store),

@@ -282,7 +282,7 @@ impl Rest<'_> {
         all
     }
 
-    /// Every cell that changed is judged.
+    /// Every cell that changed is judged, and what is due of its hours and days is merged.
     fn judged(&mut self, cluster: &Cluster) {
         let until = Instant::now() + JUDGED;
         let mut left = Ok(0);
@@ -293,7 +293,7 @@ impl Rest<'_> {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        self.unrest.push(format!("cells wait to be judged after {JUDGED:?}: {left:?}"));
+        self.unrest.push(format!("cells wait to be judged or merged after {JUDGED:?}: {left:?}"));
     }
 }
 

@@ -21,6 +21,10 @@ const WINDOWS: &str = "
         throughput_p50_kbps, throughput_p95_kbps, throughput_p99_kbps
     FROM agg_1m";
 
+const DUE: &str = "
+    SELECT client_id, target, (extract(epoch FROM window_start_ts) * 1000)::bigint, span
+    FROM rollup_queue";
+
 /// Reads ids and windows as of one moment. Blocks.
 ///
 /// # Errors
@@ -33,8 +37,14 @@ pub fn store(database: &Database) -> anyhow::Result<Store> {
     let seen =
         seen.iter().map(|row| Seen { client_id: row.get(0), start_ms: row.get(1), id: row.get(2) });
     let seen = seen.collect();
-    let windows = moment.query(WINDOWS, &[])?.iter().map(window).collect();
-    Ok(Store { seen, windows })
+    let mut of = |table: &str| -> anyhow::Result<Vec<WindowRow>> {
+        let rows = moment.query(&WINDOWS.replace("agg_1m", table), &[])?;
+        Ok(rows.iter().map(window).collect())
+    };
+    let [windows, hours, days] = ["agg_1m", "agg_1h", "agg_1d"].map(&mut of);
+    let due = moment.query(DUE, &[])?;
+    let due = due.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3)));
+    Ok(Store { seen, windows: windows?, hours: hours?, days: days?, due: due.collect() })
 }
 
 fn window(row: &Row) -> WindowRow {
@@ -51,12 +61,16 @@ fn window(row: &Row) -> WindowRow {
     }
 }
 
-/// How many cells wait to be judged.
+const UNJUDGED: &str = "
+    SELECT (SELECT count(*) FROM diagnosis_queue)
+        + (SELECT count(*) FROM rollup_queue WHERE due_ts <= now())";
+
+/// How many cells wait to be judged, and spans that are due to be merged.
 ///
 /// # Errors
 /// Where the server does not tell.
 pub fn unjudged(database: &Database) -> anyhow::Result<i64> {
-    let row = database.connect()?.query_one("SELECT count(*) FROM diagnosis_queue", &[])?;
+    let row = database.connect()?.query_one(UNJUDGED, &[])?;
     Ok(row.get(0))
 }
 
