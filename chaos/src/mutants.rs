@@ -97,6 +97,7 @@ pub fn run_all(
         let name = mutant.as_ref().map_or("the platform as it is", |mutant| &mutant.name);
         say(&format!("== {name}"));
         copy_checkout(checkout, &copy)?;
+        rename_version(&copy)?;
         if let Some(mutant) = &mutant {
             mutant.apply(&copy, &[])?;
         }
@@ -179,12 +180,36 @@ fn copy_checkout(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Gives a copy's crates a version of their own. Cargo tells crates apart by name, version and
+/// place in their workspace, so that without it what was built of a mutant would be taken for what
+/// was built of the checkout, and the other way round.
+fn rename_version(copy: &Path) -> anyhow::Result<()> {
+    let file = copy.join("Cargo.toml");
+    let text = fs::read_to_string(&file)?;
+    let at = "[workspace.package]\nversion = \"";
+    let (before, version) = text.split_once(at).context("there is no version")?;
+    let (_, after) = version.split_once('"').context("there is no version")?;
+    Ok(fs::write(file, format!("{before}{at}0.0.0-mutant\"{after}"))?)
+}
+
 /// Builds the program of a copy; what it stands on is there from other builds.
 fn build(copy: &Path, target: &Path) -> anyhow::Result<PathBuf> {
+    let built = target.join("debug/qoe");
+    let aside = target.join("debug/qoe.aside");
+    let kept = fs::rename(&built, &aside).is_ok();
+    let qoe = build_there(copy, target, &built);
+    if kept {
+        fs::rename(&aside, &built)?;
+    }
+    qoe
+}
+
+fn build_there(copy: &Path, target: &Path, built: &Path) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.current_dir(copy).env("CARGO_TARGET_DIR", target);
-    build.args(["build", "--quiet", "--locked", "-p", "qoe"]);
+    // Not --locked: the lock names the versions of our own crates.
+    build.args(["build", "--quiet", "--offline", "-p", "qoe"]);
     let status = build.status().context("running cargo")?;
     if !status.success() {
         bail!("it does not build");
@@ -192,6 +217,6 @@ fn build(copy: &Path, target: &Path) -> anyhow::Result<PathBuf> {
     // Away from where the next one is put.
     let qoe = copy.join("qoe");
     let _ = fs::remove_file(&qoe);
-    fs::copy(target.join("debug/qoe"), &qoe)?;
+    fs::copy(built, &qoe)?;
     Ok(qoe)
 }
