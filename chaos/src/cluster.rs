@@ -25,8 +25,8 @@ mod role;
 pub use disk::Disk;
 use role::Role;
 
-/// Bytes of events the bus may keep; more than any run sends.
-const STREAM_BYTES: u64 = 1 << 30;
+/// What the bus thinks its disk has: more than its streams may take.
+const FILE_STORE: u64 = 8 << 30;
 
 /// How long an aggregator is waited for: not a minute, so that more of what it leaves behind is
 /// taken over in a run.
@@ -74,7 +74,8 @@ impl Pids {
 }
 
 impl Cluster {
-    /// Starts servers and roles; logs and all else goes below `dir`. `disk` is the bus's own.
+    /// Starts servers and roles; logs and all else goes below `dir`. `disk` is the bus's own, and
+    /// `stream_bytes` is what it may keep of events.
     ///
     /// # Errors
     /// Where a program is missing or does not come up.
@@ -83,11 +84,12 @@ impl Cluster {
         dir: &Path,
         runtime: &Handle,
         disk: Option<Disk>,
+        stream_bytes: u64,
     ) -> anyhow::Result<Self> {
         ensure!(qoe.is_file(), "there is no {}; build it: cargo build -p qoe", qoe.display());
         let store = disk.as_ref().map(|disk| disk.path().join("jetstream"));
         // What it may keep is said here, since it would refuse a stream its disk has no room for.
-        let max_file_store = Some(4 * STREAM_BYTES);
+        let max_file_store = Some(FILE_STORE);
         let nats = Nats::start(&nats::Options { store, max_file_store, ..Default::default() })?;
         let settings = vec!["max_connections = 200".to_owned()];
         let postgres = Postgres::start(&postgres::Options { durable: true, settings })?;
@@ -104,7 +106,7 @@ impl Cluster {
             tokens: Tokens { ingest: String::new(), read: String::new() },
             pids: Pids::default(),
         };
-        let bytes = STREAM_BYTES.to_string();
+        let bytes = stream_bytes.to_string();
         let url = cluster.nats.url();
         let streams = ["migrate", "up", "--bus", &url, "--stream-max-bytes", &bytes];
         cluster.ask(&direct, &streams)?;

@@ -245,6 +245,11 @@ pub fn judge(evidence: &Evidence) -> Vec<Verdict> {
             None => Verdict::undecided("I6", counted::UNCHANGED, "the stream was not replayed"),
         },
         match replayed {
+            Some(_) if evidence.stream.first > 1 => Verdict::undecided(
+                "I7",
+                counted::SAME,
+                "the stream has made room, so it is not whole",
+            ),
             Some(other) => counted::same(store, other),
             None => Verdict::undecided("I7", counted::SAME, "the stream was not replayed"),
         },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chaos::mutants::{self, Caught};
-use chaos::run::{Options, Schedule, run};
+use chaos::run::{Options, STREAM_BYTES, Schedule, run};
 use clap::Parser;
 
 /// Breaks a whole platform again and again, and judges what it kept of what it promised.
@@ -46,6 +46,9 @@ struct RunArgs {
     /// New events a second
     #[arg(long, value_name = "N", default_value_t = 500)]
     rate: u32,
+    /// Bytes of events the bus may keep; with few it is full now and then, and makes room
+    #[arg(long, value_name = "BYTES", default_value_t = STREAM_BYTES)]
+    stream_bytes: u64,
     /// The program, of a debug build [default: beside this one]
     #[arg(long, value_name = "FILE")]
     qoe: Option<PathBuf>,
@@ -71,7 +74,7 @@ fn main() -> ExitCode {
 
 impl RunArgs {
     fn go(self) -> anyhow::Result<u8> {
-        let Self { minutes, seed, rate, qoe, keep } = self;
+        let Self { minutes, seed, rate, stream_bytes, qoe, keep } = self;
         let qoe = match qoe {
             Some(qoe) => qoe,
             None => std::env::current_exe()?.with_file_name("qoe"),
@@ -80,7 +83,7 @@ impl RunArgs {
         let seed = seed.unwrap_or_else(rand::random);
         println!("seed {seed}");
         let schedule = Schedule::Mixed(length);
-        let options = Options { qoe, seed, schedule, rate, keep };
+        let options = Options { qoe, seed, schedule, rate, stream_bytes, keep };
         let report = run(&options, &mut |line| println!("{line}"))?;
         println!("\n{report}");
         Ok(report.exit_code())

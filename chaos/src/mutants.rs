@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::judge::Verdict;
 use crate::report::Report;
-use crate::run::{Options, Schedule, run};
+use crate::run::{Options, STREAM_BYTES, Schedule, run};
 
 /// A change that breaks a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,14 @@ pub fn run_all(
             mutant.apply(&copy, &[])?;
         }
         let qoe = build(&copy, target)?;
-        let options = Options { qoe, seed, schedule: Schedule::Directed, rate: 400, keep: None };
+        let options = Options {
+            qoe,
+            seed,
+            schedule: Schedule::Directed,
+            rate: 400,
+            stream_bytes: STREAM_BYTES,
+            keep: None,
+        };
         let report = run(&options, say)?;
         if let Some(kept) = &report.kept {
             let _ = fs::remove_dir_all(kept);

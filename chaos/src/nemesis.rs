@@ -9,7 +9,7 @@ use testbed::proxy;
 
 use crate::cluster::Cluster;
 use crate::oracle::Shared;
-use crate::plan::{Fault, Part, Step};
+use crate::plan::{Fault, Part, Step, Trouble};
 
 /// What was done, and what was seen in doing it.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,8 @@ pub struct Nemesis<'a> {
     deeds: Deeds,
     /// Parts that are down for a reason.
     down: BTreeSet<Part>,
+    /// Holds a lock while it is there.
+    locking: Option<postgres::Client>,
 }
 
 /// A role ends on SIGTERM within ten seconds; this machine may be busy with others.
@@ -39,7 +41,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 impl<'a> Nemesis<'a> {
     /// For a platform and those who send to it.
     pub fn new(cluster: &'a mut Cluster, oracle: Arc<Shared>) -> Self {
-        Self { cluster, oracle, deeds: Deeds::default(), down: BTreeSet::new() }
+        Self { cluster, oracle, deeds: Deeds::default(), down: BTreeSet::new(), locking: None }
     }
 
     /// Goes through the steps; `tell` hears of each before it begins.
@@ -93,6 +95,11 @@ impl<'a> Nemesis<'a> {
                 }
             }
             Fault::Flood => self.oracle.flood(true),
+            Fault::Database(trouble) => {
+                if self.trouble(trouble).is_err() {
+                    self.deeds.missed += 1;
+                }
+            }
         }
         Ok(())
     }
@@ -118,7 +125,40 @@ impl<'a> Nemesis<'a> {
                 }
             }
             Fault::Flood => self.oracle.flood(false),
+            Fault::Database(Trouble::ReadOnly) => self.read_only("off")?,
+            Fault::Database(_) => self.locking = None,
         }
+        Ok(())
+    }
+
+    /// Fails where the database is away for another reason.
+    fn trouble(&mut self, trouble: Trouble) -> anyhow::Result<()> {
+        match trouble {
+            Trouble::ReadOnly => self.read_only("on"),
+            Trouble::Locked => {
+                let mut client = self.cluster.database().connect()?;
+                client.batch_execute("BEGIN; LOCK TABLE agg_1m, events_seen")?;
+                self.locking = Some(client);
+                Ok(())
+            }
+            Trouble::Disconnected => {
+                let mut client = self.cluster.database().connect()?;
+                client.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+                    &[],
+                )?;
+                Ok(())
+            }
+        }
+    }
+
+    fn read_only(&self, switch: &str) -> anyhow::Result<()> {
+        let mut client = self.cluster.database().connect()?;
+        client.batch_execute("SET default_transaction_read_only = off")?;
+        let set = format!("ALTER SYSTEM SET default_transaction_read_only = {switch}");
+        client.batch_execute(&set)?;
+        client.batch_execute("SELECT pg_reload_conf()")?;
         Ok(())
     }
 

@@ -49,8 +49,21 @@ pub enum Fault {
     Line(Part, To, proxy::Fault),
     /// The disk of the bus is full.
     Full,
+    /// The database answers, but not as it should.
+    Database(Trouble),
     /// Everything is sent again and again.
     Flood,
+}
+
+/// What can be wrong with a database that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It takes no writes, as one that was replaced by its copy.
+    ReadOnly,
+    /// Somebody holds a lock on the windows, as a migration does.
+    Locked,
+    /// Every connection was ended, once.
+    Disconnected,
 }
 
 /// Faults that begin together and end together.
@@ -193,7 +206,7 @@ fn draw(deck: &mut Vec<Fault>, rng: &mut ChaCha8Rng, count: usize, disk: bool) -
 
 /// One of each kind, of a part that is drawn.
 fn fresh_deck(rng: &mut ChaCha8Rng, disk: bool) -> Vec<Fault> {
-    use Fault::{Crash, Flood, Full, Kill, Line, Stop, Term};
+    use Fault::{Crash, Database, Flood, Full, Kill, Line, Stop, Term};
     use Part::{Aggregator, Api, Diagnoser, Ingest, Nats, Postgres};
     let mut deck = Vec::new();
     let mut ingest = || Ingest(rng.random_range(0..INGESTS));
@@ -210,6 +223,7 @@ fn fresh_deck(rng: &mut ChaCha8Rng, disk: bool) -> Vec<Fault> {
     deck.extend([Kill(Api), Term(Api)]);
     deck.extend([Kill(Nats), Kill(Nats), Stop(Nats), Kill(Postgres), Kill(Postgres)]);
     deck.extend([Stop(Postgres), Flood, Flood]);
+    deck.extend([Trouble::ReadOnly, Trouble::Locked, Trouble::Disconnected].map(Database));
     if disk {
         deck.push(Full);
     }
@@ -248,6 +262,7 @@ impl Fault {
             | Self::Crash(part, ..)
             | Self::Line(part, ..) => Some(part),
             Self::Full => Some(Part::Nats),
+            Self::Database(_) => Some(Part::Postgres),
             Self::Flood => None,
         }
     }
@@ -288,6 +303,9 @@ impl fmt::Display for Fault {
                 }
             }
             Self::Full => f.write_str("disk of nats-server full"),
+            Self::Database(Trouble::ReadOnly) => f.write_str("postgres takes no writes"),
+            Self::Database(Trouble::Locked) => f.write_str("windows locked in postgres"),
+            Self::Database(Trouble::Disconnected) => f.write_str("postgres ends all connections"),
             Self::Flood => f.write_str("flood of duplicates"),
         }
     }
@@ -318,7 +336,7 @@ mod tests {
             let steps = plan(seed, TEN_MINUTES, true);
             let faults: Vec<Fault> = steps.iter().flat_map(|step| step.faults.clone()).collect();
             let kinds: HashSet<_> = faults.iter().map(std::mem::discriminant).collect();
-            assert_eq!(kinds.len(), 7, "seed {seed}");
+            assert_eq!(kinds.len(), 8, "seed {seed}");
             for point in AGGREGATOR_POINTS.iter().chain(&INGEST_POINTS) {
                 let at = |fault: &Fault| matches!(fault, Fault::Crash(_, name, _) if name == point);
                 assert!(faults.iter().any(at), "seed {seed}: {point}");

@@ -35,6 +35,8 @@ pub struct Options {
     pub schedule: Schedule,
     /// New events a second.
     pub rate: u32,
+    /// Bytes of events the bus may keep: with few, it is full now and then, and makes room.
+    pub stream_bytes: u64,
     /// Where logs go and stay; a folder of the run's own, which goes where all was well, otherwise.
     pub keep: Option<PathBuf>,
 }
@@ -49,6 +51,9 @@ pub enum Schedule {
     /// Those that a wrong aggregator does not survive.
     Directed,
 }
+
+/// More than any run sends.
+pub const STREAM_BYTES: u64 = 1 << 30;
 
 /// From this length on the bus has a disk of its own, where we may mount one.
 const DISK_FROM: Duration = Duration::from_secs(240);
@@ -100,7 +105,8 @@ fn run_in(dir: &Path, options: &Options, say: &mut dyn FnMut(&str)) -> anyhow::R
     };
     write_plan(dir, options.seed, &steps)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut cluster = Cluster::start(&options.qoe, dir, runtime.handle(), disk)?;
+    let mut cluster =
+        Cluster::start(&options.qoe, dir, runtime.handle(), disk, options.stream_bytes)?;
     let nats = runtime.block_on(connect(&cluster.nats_url()))?;
     let mut rest = Rest { runtime: &runtime, nats: &nats, unrest: Vec::new() };
     rest.ready(&cluster);

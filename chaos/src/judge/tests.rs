@@ -137,6 +137,13 @@ fn what_the_bus_lost_is_found() {
     assert_eq!(numbers, ["I8"]);
     assert_eq!(after(|evidence| evidence.stream.floor = 0), Vec::<&str>::new());
     assert_eq!(after(|evidence| evidence.stream.first = 500), ["I8"]);
+    // What was acknowledged may go, to make room.
+    let purged = |evidence: &mut Evidence| {
+        evidence.stream.messages.drain(..9);
+        evidence.stream.first = 10;
+        evidence.replayed = Some(Store::default());
+    };
+    assert_eq!(after(purged), Vec::<&str>::new());
 }
 
 #[test]

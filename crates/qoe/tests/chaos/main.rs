@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use chaos::run::{Options, Schedule, run};
+use chaos::run::{Options, STREAM_BYTES, Schedule, run};
 
 #[test]
 fn nothing_is_lost_and_nothing_is_counted_twice() {
@@ -15,6 +15,7 @@ fn nothing_is_lost_and_nothing_is_counted_twice() {
         seed,
         schedule: Schedule::Short,
         rate: 300,
+        stream_bytes: STREAM_BYTES,
         keep: None,
     };
     let report = run(&options, &mut |line| println!("{line}")).expect("the run itself goes well");
