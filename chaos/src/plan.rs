@@ -101,7 +101,7 @@ pub fn plan(seed: u64, length: Duration, disk: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut left = length;
     let mut deck = Vec::new();
-    let mut long = if length >= LONG { long(&mut rng) } else { Vec::new() };
+    let mut long = if length >= LONG { long(&mut rng, length) } else { Vec::new() };
     let often = u32::try_from(long.len()).unwrap_or(0) + 1;
     let mut until_long = length / often / 2;
     while !left.is_zero() {
@@ -129,11 +129,12 @@ pub fn plan(seed: u64, length: Duration, disk: bool) -> Vec<Step> {
 }
 
 /// What takes long: an aggregator is given up by the bus and comes back; a server is away.
-fn long(rng: &mut ChaCha8Rng) -> Vec<(Vec<Fault>, Duration)> {
+fn long(rng: &mut ChaCha8Rng, length: Duration) -> Vec<(Vec<Fault>, Duration)> {
     let aggregator = Part::Aggregator(rng.random_range(0..AGGREGATORS));
+    let outage = (length / 10).clamp(Duration::from_secs(60), Duration::from_secs(300));
     let mut long = vec![
         (vec![Fault::Stop(aggregator)], Duration::from_secs(45)),
-        (vec![Fault::Kill(Part::Postgres)], Duration::from_secs(60)),
+        (vec![Fault::Kill(Part::Postgres)], outage),
         (vec![Fault::Kill(Part::Nats)], Duration::from_secs(30)),
     ];
     long.shuffle(rng);
