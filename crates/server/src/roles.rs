@@ -1,5 +1,6 @@
 //! The roles, wired. The only place that knows them all: [`all_in_one`] for one machine, and
-//! [`ingest`], [`aggregator`], [`diagnoser`] and [`api`] for many, over a bus and a shared store.
+//! [`ingest()`], [`aggregator()`], [`diagnoser()`] and [`api()`] for many, over a bus and a shared
+//! store.
 //!
 //! A role of the latter kind listens at once, waits for its servers as long as it takes, and says
 //! on `/-/ready` what it waits for.
