@@ -7,7 +7,7 @@ CARGO ?= cargo
 QOE = $(CARGO_TARGET_DIR)/release/qoe
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench chaos chaos-mutants servers install clean
+.PHONY: help build demo test check bench bench-pipeline chaos chaos-mutants servers install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ chaos: servers ## Break a whole platform for 10 min, and judge what it kept (ARG
 chaos-mutants: servers ## Break the code on purpose in five ways, and see that make chaos would notice
 	$(CARGO) build --locked -p qoe -p qoe-chaos
 	$(CARGO_TARGET_DIR)/debug/qoe-chaos mutants $(ARGS)
+
+bench-pipeline: servers ## Print the ratios of the distributed shape, from HTTP to PostgreSQL (about 20 min)
+	$(CARGO) build --locked --release -p qoe -p qoe-bench
+	$(CARGO_TARGET_DIR)/release/qoe-bench shared drain publish queued pipeline $(ARGS)
 
 install: ## Install qoe and qoe-probe for this user, with link-time optimisation
 	$(CARGO) install --locked --profile dist --path crates/qoe

@@ -1,6 +1,7 @@
 //! How fast the real server takes events over HTTP, and in how much memory. It runs in a process
 //! of its own; who drives it shares the machine with it, as it does with the peer.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -9,13 +10,14 @@ use tokio::runtime::Runtime;
 
 use crate::bare::Bare;
 use crate::table::{self, Goal, Ratio};
-use bodies::Bodies;
-use child::{Child, Server};
+use child::Server;
 
 mod bodies;
 mod child;
 mod inside;
 
+pub(crate) use bodies::{Bodies, LAP_MINUTES, TS_DIGITS, fleet, write_digits};
+pub(crate) use child::Child;
 pub(crate) use inside::Inside;
 
 /// How often and how long to measure.
@@ -28,7 +30,7 @@ pub(crate) struct Times {
 }
 
 /// Events in a request, and in a transaction of the bare peer.
-const BATCH: usize = 100;
+pub(crate) const BATCH: usize = 100;
 const TRANSACTION: usize = 5_000;
 
 /// Ours over HTTP against the same events, decoded beforehand, in bare transactions.
@@ -84,7 +86,7 @@ pub(crate) fn singles(times: Times) -> anyhow::Result<Vec<Ratio>> {
         ratio.ours.push(report.requests_per_second());
 
         let handler = Child::start(["handler".as_ref()])?;
-        let plan = plan(&handler, None, 64, until);
+        let plan = plan(handler.addr(), None, 64, until);
         let report = runtime.block_on(driven(&plan, &mut Bodies::new(1)))?;
         handler.stop()?;
         ratio.peers.push(report.requests_per_second());
@@ -132,20 +134,26 @@ pub(crate) fn memory() -> anyhow::Result<Vec<Ratio>> {
 }
 
 /// The driver's: one thread is enough, and leaves the rest of the machine to who is driven.
-fn one_thread() -> anyhow::Result<Runtime> {
+pub(crate) fn one_thread() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("failed to start the driver")
 }
 
-fn plan(child: &Child, token: Option<&str>, connections: usize, until: Until) -> Plan {
+pub(crate) fn plan(
+    addr: SocketAddr,
+    token: Option<&str>,
+    connections: usize,
+    until: Until,
+) -> Plan {
     Plan {
-        addr: child.addr(),
+        addr,
         path: "/v1/events".to_owned(),
         token: token.map(str::to_owned),
         content_type: "application/json",
         connections,
+        pace: None,
         until,
     }
 }
@@ -156,13 +164,21 @@ async fn sent(
     until: Until,
     bodies: &mut Bodies,
 ) -> anyhow::Result<Report> {
-    driven(&plan(&server.child, Some(&server.token), connections, until), bodies).await
+    driven(&plan(server.child.addr(), Some(&server.token), connections, until), bodies).await
 }
 
 /// Drives, and sees to it that all of it was taken: refusals are quick, and would look good.
-async fn driven(plan: &Plan, bodies: &mut Bodies) -> anyhow::Result<Report> {
-    let report = drive(plan, |out| bodies.append_to(out)).await.context("failed to drive")?;
-    let all_taken = report.statuses.keys().all(|status| *status == 202);
+pub(crate) async fn driven(plan: &Plan, bodies: &mut Bodies) -> anyhow::Result<Report> {
+    driven_by(plan, |out| bodies.append_to(out)).await
+}
+
+/// The same with bodies from elsewhere.
+pub(crate) async fn driven_by(
+    plan: &Plan,
+    source: impl FnMut(&mut Vec<u8>) -> u32 + Send,
+) -> anyhow::Result<Report> {
+    let report = drive(plan, source).await.context("failed to drive")?;
+    let all_taken = report.statuses.keys().all(|status| status / 100 == 2);
     ensure!(all_taken && report.events > 0, "not every request was taken: {:?}", report.statuses);
     Ok(report)
 }

@@ -6,12 +6,15 @@
 mod accuracy;
 mod bare;
 mod blackbox;
+mod http;
 mod ingest;
 mod netns;
 mod packets;
+mod pipeline;
 mod probing;
 mod shared;
 mod table;
+mod usage;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,6 +37,9 @@ struct Cli {
     /// How long each ingest measurement runs
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     seconds: u64,
+    /// How long the pipeline runs at half of its capacity
+    #[arg(long, value_name = "MINUTES", default_value_t = 5)]
+    minutes: u64,
     #[command(subcommand)]
     child: Option<Child>,
 }
@@ -72,6 +78,14 @@ enum Part {
     Shared,
     /// The same with twenty million ids in the table, against an empty one (takes long: not in all)
     Growth,
+    /// Events a second in batches until NATS has them on disk, against VictoriaMetrics
+    Publish,
+    /// Requests a second of one event each until NATS has it on disk, against a bare handler
+    Queued,
+    /// Events a second from a full stream into PostgreSQL, against bare transactions over arrays
+    Drain,
+    /// All roles at half of what they can take: from 202 to the window, memory, processor time
+    Pipeline,
     /// CPU of one measurement against blackbox_exporter's
     Probe,
     /// CPU and time of one whole qoe check against curl's
@@ -123,6 +137,10 @@ fn run(part: Part, cli: &Cli) -> anyhow::Result<Vec<Ratio>> {
         Part::Memory => ingest::memory(),
         Part::Shared => shared::shared(times),
         Part::Growth => shared::growth(times),
+        Part::Publish => pipeline::publish(times),
+        Part::Queued => pipeline::queued(times),
+        Part::Drain => pipeline::drain(times),
+        Part::Pipeline => pipeline::whole(times, Duration::from_secs(60 * cli.minutes)),
         Part::Probe => probing::probe(cli.rounds),
         Part::Check => probing::check(cli.rounds),
         Part::Accuracy => accuracy::accuracy(cli.rounds),

@@ -6,19 +6,21 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use model::Event;
 use server::store::{Location, PostgresSettings, Retention, Store, schema};
 use testbed::servers::postgres::{Database, Options, Postgres};
 
 use crate::ingest::Times;
 use crate::table::{Goal, Ratio, spread};
+use crate::usage;
 
 mod bare;
 mod feed;
 
 use bare::Bare;
-use feed::{Feed, Ids, Shape};
+pub(crate) use feed::Shape;
+use feed::{Feed, Ids};
 
 /// Events in a transaction.
 const TRANSACTION: usize = 5_000;
@@ -59,6 +61,17 @@ pub(crate) fn shared(times: Times) -> anyhow::Result<Vec<Ratio>> {
     let what = "events/s, dense, against a transaction for each event on 4 connections".to_owned();
     ratios.push(compare(&server, times, what, Shape::Dense, 2, Who::OneByOne, 30.0)?);
     Ok(ratios)
+}
+
+/// Events a second of bare transactions on so many connections.
+pub(crate) fn bare(
+    server: &Postgres,
+    shape: Shape,
+    connections: usize,
+    each: Duration,
+) -> anyhow::Result<f64> {
+    let run = Run { who: Who::Bare, shape, ids: Ids::Random, connections };
+    Ok(measure(server, &prepared(server)?, run, each)?.events_per_second)
 }
 
 fn compare(
@@ -196,10 +209,10 @@ fn measure(
             })
             .collect();
         start.wait();
-        let cpu = server_cpu(server);
+        let cpu = server_cpu(server)?;
         let done = workers.into_iter().map(|worker| worker.join().expect("a bug alone panics"));
         let done = done.collect::<anyhow::Result<Vec<Done>>>()?;
-        anyhow::Ok((done, server_cpu(server) - cpu))
+        anyhow::Ok((done, server_cpu(server)? - cpu))
     })?;
     if who == Who::Ours {
         check(database, done.iter().map(|done| done.events + done.before).sum())?;
@@ -279,23 +292,9 @@ fn check(database: &Database, events: u64) -> anyhow::Result<()> {
 }
 
 /// Processor time of a server's processes, those that have ended included.
-fn server_cpu(server: &Postgres) -> Duration {
-    let Some(pid) = server.pid() else { return Duration::ZERO };
-    let mut ticks = 0;
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
-        let fields: Vec<&str> = rest.split(' ').collect();
-        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
-        let is_server = entry.file_name().to_str() == Some(&pid.to_string());
-        if is_server || number(1) == u64::try_from(pid).ok() {
-            ticks += number(11).unwrap_or(0) + number(12).unwrap_or(0);
-        }
-        if is_server {
-            ticks += number(13).unwrap_or(0) + number(14).unwrap_or(0);
-        }
-    }
-    Duration::from_millis(ticks * 10)
+fn server_cpu(server: &Postgres) -> anyhow::Result<Duration> {
+    let pid = server.pid().context("a server elsewhere")?;
+    Ok(usage::of(pid.cast_unsigned())?.cpu)
 }
 
 fn thread_cpu() -> Duration {

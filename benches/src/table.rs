@@ -27,6 +27,12 @@ pub(crate) enum Goal {
 }
 
 impl Ratio {
+    /// Adds a round.
+    pub(crate) fn add(&mut self, ours: f64, peer: f64) {
+        self.ours.push(ours);
+        self.peers.push(peer);
+    }
+
     /// Median of the rounds' ratios; absent without a round.
     pub(crate) fn median(&self) -> Option<f64> {
         median(self.ours.iter().zip(&self.peers).map(|(ours, peer)| ours / peer).collect())

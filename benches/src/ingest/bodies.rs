@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use model::Event;
 use model::decode::{Limits, Media, decode};
 use model::units::MINUTE_MS;
+use model::wire::WireEvent;
 use server::clock::now_ms;
 use testbed::simulate::{Scenario, events};
 
@@ -15,14 +16,21 @@ const CLIENTS: u32 = 50;
 const TARGETS: u32 = 6;
 const PER_MINUTE: u32 = 6;
 /// After so many minutes the same measurements come again, later and under other ids.
-const LAP_MINUTES: u32 = 20;
+pub(crate) const LAP_MINUTES: u32 = 20;
 /// Where time begins: late enough for no event to be refused as too old, early enough for
 /// sixteen million before they would come from the future.
 const BEGIN_MS: i64 = 156 * 60 * MINUTE_MS;
 
+/// The events of a lap.
+pub(crate) fn fleet() -> Vec<WireEvent> {
+    let start_ms = now_ms() - BEGIN_MS;
+    let fleet = Scenario::fleet(1, CLIENTS, TARGETS, start_ms, LAP_MINUTES, PER_MINUTE);
+    events(&fleet).collect()
+}
+
 /// Bodies that are others each time they are used. Made once, copied and patched in use, so that
 /// driving costs little beside what is driven.
-pub(super) struct Bodies {
+pub(crate) struct Bodies {
     text: Vec<u8>,
     bodies: Vec<Body>,
     next: usize,
@@ -43,15 +51,12 @@ struct Places {
 
 const ID_DIGITS: usize = 12;
 /// Of milliseconds since the Unix epoch, until the year 2286.
-const TS_DIGITS: usize = 13;
+pub(crate) const TS_DIGITS: usize = 13;
 
 impl Bodies {
-    pub(super) fn new(events_each: usize) -> Self {
-        let start_ms = now_ms() - BEGIN_MS;
-        let fleet = Scenario::fleet(1, CLIENTS, TARGETS, start_ms, LAP_MINUTES, PER_MINUTE);
+    pub(crate) fn new(events_each: usize) -> Self {
         let mut bodies = Self { text: Vec::new(), bodies: Vec::new(), next: 0, used: 0 };
-        let wire: Vec<_> = events(&fleet).collect();
-        for events in wire.chunks(events_each) {
+        for events in fleet().chunks(events_each) {
             let start = bodies.text.len();
             let mut places = Vec::with_capacity(events.len());
             for event in events {
@@ -75,7 +80,7 @@ impl Bodies {
     }
 
     /// Appends the next body and says how many events are in it.
-    pub(super) fn append_to(&mut self, out: &mut Vec<u8>) -> u32 {
+    pub(crate) fn append_to(&mut self, out: &mut Vec<u8>) -> u32 {
         let lap = (self.next / self.bodies.len()) as i64;
         let body = &self.bodies[self.next % self.bodies.len()];
         self.next += 1;
@@ -93,7 +98,7 @@ impl Bodies {
     }
 
     /// The next `n` events or a few more, as they are after decoding.
-    pub(super) fn decoded(&mut self, n: usize) -> anyhow::Result<Vec<Event>> {
+    pub(crate) fn decoded(&mut self, n: usize) -> anyhow::Result<Vec<Event>> {
         let mut events = Vec::with_capacity(n);
         let mut body = Vec::new();
         while events.len() < n {
@@ -108,7 +113,7 @@ impl Bodies {
     }
 }
 
-fn write_digits(place: &mut [u8], mut number: u64, base: u64) {
+pub(crate) fn write_digits(place: &mut [u8], mut number: u64, base: u64) {
     for digit in place.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number % base) as usize];
         number /= base;

@@ -1,4 +1,5 @@
-//! Starting, watching and stopping the processes that are driven.
+//! Starting, watching and stopping the processes that are driven: this program again, as what it
+//! can be inside, or a role of qoe.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -7,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use server::ingest::auth::ANY_CLIENT;
 use server::store::{Scope, Store};
@@ -14,41 +16,59 @@ use tempfile::TempDir;
 
 use crate::bare;
 
-/// This program again, as one of [`super::Inside`].
-pub(super) struct Child {
+/// A process that has said where it listens.
+pub(crate) struct Child {
     process: std::process::Child,
     addr: SocketAddr,
+    /// Whether it ends at a signal, and not with its input.
+    role: bool,
 }
 
 impl Child {
-    /// Starts one and waits until it listens.
-    pub(super) fn start<'a>(args: impl IntoIterator<Item = &'a OsStr>) -> anyhow::Result<Self> {
+    /// Starts this program again, as one of [`super::Inside`], and waits until it listens.
+    pub(crate) fn start<'a>(args: impl IntoIterator<Item = &'a OsStr>) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("failed to find this program")?;
-        let mut process = Command::new(program)
-            .arg("inside")
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("failed to start this program again")?;
+        let mut command = Command::new(program);
+        command.arg("inside").args(args);
+        Self::run(command, false)
+    }
+
+    /// Starts a role of qoe, from beside this program, and waits until it listens.
+    pub(crate) fn role<'a>(args: impl IntoIterator<Item = &'a OsStr>) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("failed to find this program")?;
+        let mut command = Command::new(program.with_file_name("qoe"));
+        command.args(args);
+        Self::run(command, true)
+    }
+
+    fn run(mut command: Command, role: bool) -> anyhow::Result<Self> {
+        let named = command.get_program().to_string_lossy().into_owned();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let started = command.spawn();
+        let mut process = started.with_context(|| format!("failed to start {named}"))?;
         let mut said = String::new();
         if let Some(stdout) = process.stdout.take() {
             BufReader::new(stdout).read_line(&mut said).context("failed to read an address")?;
         }
-        let Ok(addr) = said.trim().parse() else {
+        let told = said.trim();
+        let Ok(addr) = told.strip_prefix("listening on http://").unwrap_or(told).parse() else {
             _ = process.kill();
             _ = process.wait();
-            bail!("what was started said {said:?} instead of its address");
+            bail!("{named} said {told:?} instead of its address");
         };
-        Ok(Self { process, addr })
+        Ok(Self { process, addr, role })
     }
 
-    pub(super) fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Processor time of all its threads so far.
-    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let clock = nix::time::clock_getcpuclockid(Pid::from_raw(self.process.id().cast_signed()))
             .and_then(nix::time::clock_gettime);
         Ok(clock.context("failed to read processor time")?.into())
@@ -67,8 +87,12 @@ impl Child {
     }
 
     /// Has it end in good order.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         drop(self.process.stdin.take());
+        if self.role {
+            let pid = Pid::from_raw(self.process.id().cast_signed());
+            kill(pid, Signal::SIGTERM).context("failed to end a role")?;
+        }
         let ended = self.process.wait().context("failed to wait for what was started")?;
         ensure!(ended.success(), "what was started ended with {ended}");
         Ok(())

@@ -12,7 +12,7 @@ pub(super) const NOW_MS: i64 = 1_800_046_740_000;
 
 /// How events lie in windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// A thousand windows a minute; a transaction touches all of them.
     Dense,
     /// Every event has a window to itself.

@@ -27,6 +27,8 @@ pub struct Plan {
     pub content_type: &'static str,
     /// Connections, each with one request under way.
     pub connections: usize,
+    /// Requests a second at most, spread evenly; as many as go where it is not given.
+    pub pace: Option<f64>,
     /// When to stop.
     pub until: Until,
 }
@@ -47,11 +49,11 @@ pub struct Report {
     pub elapsed: Duration,
     /// Answers.
     pub requests: u64,
-    /// Events in requests that were answered 202.
+    /// Events in requests that were answered 2xx.
     pub events: u64,
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
-    /// Request to end of answer, microseconds.
+    /// Request to end of answer, microseconds; where there is a pace, from when it was due.
     pub latency: Sketch,
 }
 
@@ -61,7 +63,7 @@ impl Report {
         self.requests as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Events answered 202 a second.
+    /// Events answered 2xx a second.
     pub fn events_per_second(&self) -> f64 {
         self.events as f64 / self.elapsed.as_secs_f64()
     }
@@ -173,7 +175,7 @@ async fn one<S: FnMut(&mut Vec<u8>) -> u32>(
     loop {
         request.clear();
         request.extend_from_slice(head.as_bytes());
-        let events = {
+        let (events, due) = {
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let over = match plan.until {
                 Until::Elapsed(time) => started.elapsed() >= time,
@@ -182,18 +184,27 @@ async fn one<S: FnMut(&mut Vec<u8>) -> u32>(
             if over {
                 return Ok(tally);
             }
+            let due = plan.pace.map(|pace| started + after(shared.begun, pace));
             shared.begun += 1;
-            (shared.source)(&mut request)
+            ((shared.source)(&mut request), due)
         };
         write_length(&mut request, head.len());
-        let asked = Instant::now();
+        if let Some(due) = due {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        let asked = due.unwrap_or_else(Instant::now);
         stream.write_all(&request).await?;
         let status = read_answer(&mut stream, &mut answer).await?;
         let micros = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
         tally.latency.insert(micros);
         *tally.statuses.entry(status).or_default() += 1;
-        tally.events += if status == 202 { u64::from(events) } else { 0 };
+        tally.events += if status / 100 == 2 { u64::from(events) } else { 0 };
     }
+}
+
+/// When so many requests have gone before.
+fn after(requests: u64, pace: f64) -> Duration {
+    Duration::from_secs_f64(requests as f64 / pace)
 }
 
 /// Room for the length, which is known when the body is there; a value may be padded.
@@ -237,6 +248,9 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result
         .strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3)?.parse().ok())
         .ok_or_else(|| broken("answer is not HTTP/1.1"))?;
+    if status == 204 {
+        return Ok(status);
+    }
     let length: usize = text
         .lines()
         .filter_map(|line| line.split_once(':'))
