@@ -130,7 +130,10 @@ impl Spool {
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.next - self.settled
+        // Between two segments numbers may be missing.
+        let waiting =
+            |segment: &Segment| segment.end().saturating_sub(segment.first.max(self.settled));
+        self.segments.iter().map(waiting).sum::<u64>() + self.unwritten.len() as u64
     }
 
     pub(super) fn gap(&self) -> Gap {
@@ -168,6 +171,8 @@ impl Spool {
         while batch.upto < written && batch.lines.len() < count && room > 0 {
             let Some(at) = self.segments.iter().position(|segment| batch.upto < segment.end())
             else {
+                // Nothing is there to be read.
+                batch.upto = written;
                 break;
             };
             let segment = &self.segments[at];

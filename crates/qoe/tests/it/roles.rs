@@ -1,8 +1,6 @@
 //! The roles as processes, over real NATS and PostgreSQL: the whole way of an event, what each says
 //! while a server is away, and how each stops.
 
-use std::time::Duration;
-
 use crate::http::{get, post};
 use crate::running::{eventually, qoe};
 use crate::site::{Load, Site, counted, events, ready, stops};
@@ -19,7 +17,8 @@ fn events_go_all_the_way_and_each_role_stops_under_load_without_loss() {
     stops(first, "aggregator");
     stops(leads, "diagnoser");
     load.restart_ingest(&site);
-    std::thread::sleep(Duration::from_millis(300));
+    let before = load.sent();
+    eventually("the next ingest takes events", || (load.sent() > before).then_some(()));
     stops(second, "the last aggregator");
     stops(takes_over, "diagnoser");
     let sent = load.stop();

@@ -50,11 +50,24 @@ pub(super) fn text(findings: &Findings, style: Style) -> String {
     text += &sentences("Could not be looked at", Ink::Bad, &findings.unreachable(), style);
     text += &sentences("Can be lost", Ink::Bad, &findings.risks(), style);
     if findings.is_well() {
-        let well = "Nothing that was answered 202 can be lost by a crash or a power cut.";
-        text += &format!("{}\n", style.paint(Ink::Good, well));
+        text += &format!("{}\n", style.paint(Ink::Good, well(findings)));
     }
     text += &sentences("Good to know", Ink::Notice, &findings.notes(), style);
     text
+}
+
+/// What holds where nothing weak was found: no more than was looked at.
+fn well(findings: &Findings) -> &'static str {
+    match (&findings.bus, &findings.store) {
+        (None, Some(Ok(inspect::Report::Shared(_)))) => {
+            "The database loses nothing by a crash or a power cut; the bus was not looked at (--bus)."
+        }
+        (Some(_), None) => {
+            "The bus loses nothing by a crash or a power cut; the database was not looked at \
+             (--database-file)."
+        }
+        _ => "Nothing that was answered 202 can be lost by a crash or a power cut.",
+    }
 }
 
 fn drawn(rows: &[Row]) -> String {
