@@ -89,8 +89,11 @@ impl Cluster {
         ensure!(qoe.is_file(), "there is no {}; build it: cargo build -p qoe", qoe.display());
         let store = disk.as_ref().map(|disk| disk.path().join("jetstream"));
         // What it may keep is said here, since it would refuse a stream its disk has no room for.
-        let max_file_store = Some(FILE_STORE);
-        let nats = Nats::start(&nats::Options { store, max_file_store, ..Default::default() })?;
+        let nats = Nats::start(&nats::Options {
+            store,
+            max_file_store: FILE_STORE,
+            ..Default::default()
+        })?;
         let settings = vec!["max_connections = 200".to_owned()];
         let postgres = Postgres::start(&postgres::Options { durable: true, settings })?;
         let database = postgres.create_database()?;

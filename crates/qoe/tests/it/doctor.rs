@@ -89,6 +89,27 @@ fn a_single_server_of_each_that_syncs_is_well() {
 }
 
 #[test]
+fn a_server_with_little_room_is_named_with_the_way_out() {
+    let small = nats::Options { max_file_store: 1 << 30, ..Default::default() };
+    let nats = Nats::start(&small).unwrap();
+    let site = Site::new();
+    let made = |more: &[&str]| {
+        let mut command = qoe();
+        command.args(["migrate", "up", "--allow-data-loss", "--bus", &nats.url()]);
+        command.arg("--database-file").arg(site.database_file()).args(more);
+        told(command)
+    };
+    let (code, text) = made(&[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("no 8589934592 bytes") && text.contains("--stream-max-bytes"), "{text}");
+    let (code, text) = made(&["--stream-max-bytes", "768MiB"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("QOE_DLQ: the server has no 536870912 bytes"), "{text}");
+    let (code, text) = made(&["--stream-max-bytes", "512MiB", "--dead-letters-max-bytes", "64MiB"]);
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
 fn a_server_that_syncs_later_is_not() {
     let nats = Nats::start(&nats::Options { sync_always: false, ..Default::default() }).unwrap();
     let site = Site::new();

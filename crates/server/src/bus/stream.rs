@@ -124,9 +124,10 @@ impl Bus {
 
     async fn make(&self, wanted: Config) -> Result<Made, BusError> {
         let name = wanted.name.clone();
+        let bytes = wanted.max_bytes;
         let Some(stream) = self.find(&name).await? else {
             let created = self.jetstream.create_stream(wanted).await;
-            created.map_err(|e| refused_to_make(&name, &e))?;
+            created.map_err(|e| refused_to_make(&name, bytes, &e))?;
             return Ok(Made::Created);
         };
         let there = &stream.cached_info().config;
@@ -142,7 +143,7 @@ impl Bus {
             return Ok(Made::Unchanged);
         }
         let updated = self.jetstream.update_stream(changed).await;
-        updated.map_err(|e| refused_to_make(&name, &e))?;
+        updated.map_err(|e| refused_to_make(&name, bytes, &e))?;
         Ok(Made::Changed)
     }
 
@@ -184,15 +185,17 @@ impl Bus {
     }
 }
 
-fn refused_to_make(name: &str, error: &CreateStreamError) -> BusError {
+fn refused_to_make(name: &str, bytes: i64, error: &CreateStreamError) -> BusError {
     let doing = BusError::request(format!("make stream {name}"));
     match error.kind() {
         CreateStreamErrorKind::JetStream(said)
             if said.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED =>
         {
-            doing(
-                &"the server has not so many bytes to give; lower max_bytes or raise max_file_store",
-            )
+            doing(&format!(
+                "the server has no {bytes} bytes left to promise it: give it fewer \
+                 (--stream-max-bytes, --dead-letters-max-bytes), or raise the server's \
+                 max_file_store, which is three quarters of its free disk unless set"
+            ))
         }
         _ => doing(error),
     }

@@ -24,8 +24,9 @@ pub struct Options {
     pub max_payload: usize,
     /// Where it keeps its streams, instead of a folder of its own.
     pub store: Option<PathBuf>,
-    /// How many bytes it thinks its disk has for streams; what the disk has where it is not given.
-    pub max_file_store: Option<u64>,
+    /// How many bytes it thinks its disk has for streams. Left to itself it looks at the disk, and
+    /// a test would pass on one machine and fail on another.
+    pub max_file_store: u64,
     /// What else stands in its file, such as who may connect.
     pub more: String,
 }
@@ -36,7 +37,7 @@ impl Default for Options {
             sync_always: true,
             max_payload: 1 << 20,
             store: None,
-            max_file_store: None,
+            max_file_store: 64 << 30,
             more: String::new(),
         }
     }
@@ -63,13 +64,12 @@ impl Nats {
         let [port, monitor] = [free_port()?, free_port()?];
         let store = options.store.clone().unwrap_or_else(|| dir.path().join("store"));
         let sync = if options.sync_always { "always" } else { "\"2m\"" };
-        let most = options.max_file_store.map(|bytes| format!(", max_file_store: {bytes}"));
-        let most = most.unwrap_or_default();
         let config = format!(
             "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\nmax_payload: {}\n\
-             jetstream {{ store_dir: \"{}\", sync_interval: {sync}{most} }}\n{}\n",
+             jetstream {{ store_dir: \"{}\", sync_interval: {sync}, max_file_store: {} }}\n{}\n",
             options.max_payload,
             store.display(),
+            options.max_file_store,
             options.more,
         );
         std::fs::write(dir.path().join("nats.conf"), config)?;
