@@ -29,6 +29,9 @@ pub struct WireEvent {
     /// Download goodput, kilobits a second.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub throughput_kbps: Option<f64>,
+    /// Upload goodput, kilobits a second.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub upload_kbps: Option<f64>,
     /// The stage that failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_stage: Option<crate::ErrorStage>,
@@ -62,6 +65,12 @@ pub struct WireEvent {
     /// End of the certificate's validity, milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cert_expires_ms: Option<i64>,
+    /// The kernel's view of the connection, at its end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tcp_info: Option<WireTcpInfo>,
+    /// Latency at rest and under load.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub latency: Option<WireLatency>,
     /// Version of the probe.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probe_version: Option<String>,
@@ -94,6 +103,10 @@ pub struct WireTimings {
     /// The handshake; absent for an http target.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tls_ms: Option<f64>,
+    /// The request's first byte to its last, into the kernel; an addition of ours, which servers
+    /// that do not know it pass over.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_ms: Option<f64>,
     /// Request sent to first byte of the response.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub http_ttfb_ms: Option<f64>,
@@ -103,4 +116,53 @@ pub struct WireTimings {
     /// The whole measurement.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub total_ms: Option<f64>,
+}
+
+/// The kernel's view of a TCP connection. Absent is "not known".
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub struct WireTcpInfo {
+    /// Smoothed round trip, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtt_ms: Option<f64>,
+    /// Shortest round trip, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub min_rtt_ms: Option<f64>,
+    /// Mean deviation of the round trips, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rttvar_ms: Option<f64>,
+    /// Segments the probe sent again, its SYN included.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retrans: Option<u32>,
+    /// Rate at which the probe's bytes were acknowledged, kilobits a second.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery_rate_kbps: Option<f64>,
+    /// Time with bytes to send, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub busy_ms: Option<f64>,
+    /// Of that, held up by the receiver's window.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rwnd_limited_ms: Option<f64>,
+    /// Of that, held up by the sender's buffer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sndbuf_limited_ms: Option<f64>,
+}
+
+/// Latency at rest and under load. Absent is "not measured".
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub struct WireLatency {
+    /// Median round trip at rest, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub idle_ms: Option<f64>,
+    /// Median round trip under load, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub loaded_ms: Option<f64>,
+    /// Mean difference of consecutive round trips at rest, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub jitter_ms: Option<f64>,
+    /// Echoes that did not come back, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub loss_ratio: Option<f64>,
+    /// Round trips a minute under load.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rpm: Option<f64>,
 }

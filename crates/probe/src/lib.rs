@@ -15,7 +15,10 @@ pub mod target;
 pub use failure::Failure;
 pub use identity::Identity;
 pub use measure::{Options, Prober, SetupError};
-pub use measurement::{Certificate, Measurement, Throughput, Tls};
+pub use measurement::{
+    Attempt, Certificate, Confidence, Latency, Lookup, Measurement, ServerTiming, TcpInfo, Terms,
+    Throughput, Tls, Transport,
+};
 pub use target::{parse_resolver, parse_target};
 
 /// The version the probe gives in its events and its User-Agent.

@@ -9,10 +9,22 @@ use uuid::Uuid;
 
 use crate::{Failure, Identity, VERSION};
 
+mod attempt;
+mod latency;
+mod lookup;
+mod server_timing;
+mod transport;
+
+pub use attempt::Attempt;
+pub use latency::{Confidence, Latency, Terms};
+pub use lookup::Lookup;
+pub use server_timing::ServerTiming;
+pub use transport::{TcpInfo, Transport};
+
 /// One measurement of one target.
 ///
-/// Each duration is that of its own stage on the first connection; those that are present sum
-/// to at most `total`. Throughput has a connection of its own and is in none of them.
+/// Each duration is that of its own stage on the first connection; with [`Measurement::residual`]
+/// they add up to `total`. Throughput has a connection of its own and is in none of them.
 #[derive(Clone, Debug)]
 pub struct Measurement {
     /// Becomes the event's id (version 7), so an event made twice is one event.
@@ -30,7 +42,11 @@ pub struct Measurement {
     pub tcp: Option<Duration>,
     /// ClientHello to the handshake's end; absent for an http target.
     pub tls: Option<Duration>,
-    /// Request handed to the kernel to first byte of the response.
+    /// Of `tls`, what this machine took itself: keys, certificate checks, waking up.
+    pub tls_local: Option<Duration>,
+    /// The request's first byte to its last, into the kernel.
+    pub request: Option<Duration>,
+    /// The request's last byte handed to the kernel, to first byte of the response.
     pub ttfb: Option<Duration>,
     /// First byte of the response to the last byte of its body.
     pub transfer: Option<Duration>,
@@ -53,6 +69,16 @@ pub struct Measurement {
     pub remote_addr: Option<SocketAddr>,
     /// The resolver that answered.
     pub dns_server: Option<SocketAddr>,
+    /// What it said, a question each.
+    pub lookups: Vec<Lookup>,
+    /// The addresses that were tried, in the order they were.
+    pub attempts: Vec<Attempt>,
+    /// The kernel's view of the first connection.
+    pub transport: Transport,
+    /// What the server says of its own time.
+    pub server_timing: Vec<ServerTiming>,
+    /// Where the response sends the reader. Following it is a measurement of its own.
+    pub location: Option<Url>,
     /// The session, where the handshake completed.
     pub tls_session: Option<Tls>,
     /// The server's certificate, also where it was not accepted.
@@ -62,6 +88,12 @@ pub struct Measurement {
     pub throughput: Option<Throughput>,
     /// Why throughput failed; the timings above stand.
     pub throughput_failure: Option<Failure>,
+    /// Upload goodput, where it was asked for and the target takes uploads.
+    pub upload: Option<Throughput>,
+    /// Why the upload failed.
+    pub upload_failure: Option<Failure>,
+    /// Latency at rest and under load, where that was asked for.
+    pub latency: Option<Latency>,
 }
 
 /// What the handshake agreed on.
@@ -114,6 +146,8 @@ impl Measurement {
             dns_retries: 0,
             tcp: None,
             tls: None,
+            tls_local: None,
+            request: None,
             ttfb: None,
             transfer: None,
             total: None,
@@ -125,16 +159,44 @@ impl Measurement {
             body_complete: false,
             remote_addr: None,
             dns_server: None,
+            lookups: Vec::new(),
+            attempts: Vec::new(),
+            transport: Transport::default(),
+            server_timing: Vec::new(),
+            location: None,
             tls_session: None,
             certificate: None,
             throughput: None,
             throughput_failure: None,
+            upload: None,
+            upload_failure: None,
+            latency: None,
         }
     }
 
     /// The failure that the event tells: of the first connection, else of throughput.
     pub fn any_failure(&self) -> Option<&Failure> {
-        self.failure.as_ref().or(self.throughput_failure.as_ref())
+        let transfers = || self.throughput_failure.as_ref().or(self.upload_failure.as_ref());
+        self.failure.as_ref().or_else(transfers)
+    }
+
+    /// The stages, in their order, with their names.
+    pub fn stages(&self) -> [(&'static str, Option<Duration>); 6] {
+        [
+            ("dns", self.dns),
+            ("tcp", self.tcp),
+            ("tls", self.tls),
+            ("request", self.request),
+            ("ttfb", self.ttfb),
+            ("transfer", self.transfer),
+        ]
+    }
+
+    /// What of the total is in no stage: attempts at other addresses, keys made before the
+    /// handshake, waking up. With the stages it adds up to the total.
+    pub fn residual(&self) -> Option<Duration> {
+        let stages = self.stages().iter().filter_map(|(_, time)| *time).sum();
+        self.total.map(|total| total.saturating_sub(stages))
     }
 
     /// The event, version 1.1. The same measurement gives the same event.
@@ -153,15 +215,18 @@ impl Measurement {
                 dns_ms: self.dns.map(ms),
                 tcp_ms: self.tcp.map(ms),
                 tls_ms: self.tls.map(ms),
+                request_ms: self.request.map(ms),
                 http_ttfb_ms: self.ttfb.map(ms),
                 transfer_ms: self.transfer.map(ms),
                 total_ms: self.total.map(ms),
             },
             throughput_kbps: self.throughput.map(|t| bits_to_kbps(t.bits_per_second)),
+            upload_kbps: self.upload.map(|t| bits_to_kbps(t.bits_per_second)),
             error_stage: failure.map(|f| f.stage),
             error_type: failure.map(|f| f.kind.to_owned()),
             http_status: self.status,
-            http_version: self.http_version.map(str::to_owned),
+            // The contract knows no 1.0, and an event that says so would be refused.
+            http_version: self.http_version.filter(|v| *v != "1.0").map(str::to_owned),
             ip_family: self.remote_addr.map(|a| if a.is_ipv4() { 4 } else { 6 }),
             remote_addr: self.remote_addr.map(|a| a.ip().to_string()),
             dns_server: self.dns_server.map(|a| a.to_string()),
@@ -169,6 +234,8 @@ impl Measurement {
             tls_cipher: session.map(|t| t.cipher.clone()),
             alpn: session.and_then(|t| t.alpn.clone()),
             cert_expires_ms: self.certificate.as_ref().map(|c| c.expires_ms),
+            tcp_info: self.transport.last().map(TcpInfo::wire),
+            latency: self.latency.as_ref().map(Latency::wire),
             probe_version: Some(VERSION.to_owned()),
             labels: identity.labels.clone(),
         }
@@ -177,12 +244,12 @@ impl Measurement {
 
 /// Milliseconds in whole microseconds, the finest the platform counts in.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a measurement are far below 2^53")]
-fn ms(duration: Duration) -> f64 {
+pub(crate) fn ms(duration: Duration) -> f64 {
     let micros = (duration.as_nanos() + 500) / 1_000;
     micros as f64 / 1e3
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^53")]
-fn bits_to_kbps(bits: u64) -> f64 {
+pub(crate) fn bits_to_kbps(bits: u64) -> f64 {
     bits as f64 / 1e3
 }

@@ -121,11 +121,13 @@ impl Events {
                 dns_ms: sample.dns.map(ms),
                 tcp_ms: sample.tcp.map(ms),
                 tls_ms: sample.tls.map(ms),
+                request_ms: None,
                 http_ttfb_ms: sample.ttfb.map(ms),
                 transfer_ms: sample.transfer.map(ms),
                 total_ms: sample.total().map(ms),
             },
             throughput_kbps: sample.bps.map(ms),
+            upload_kbps: None,
             error_stage: stage,
             error_type: sample.failure.map(|(_, kind)| kind.to_owned()),
             http_status: sample.status,
@@ -140,6 +142,8 @@ impl Events {
                 let days = if expired { -1 } else { i64::from(target.certificate_days) };
                 self.scenario.start_ms + days * DAY_MS
             }),
+            tcp_info: None,
+            latency: None,
             probe_version: Some(VERSION.to_owned()),
             labels: client.labels.clone(),
         }

@@ -1,0 +1,77 @@
+//! Latency of a connection at rest and under load.
+
+use std::time::Duration;
+
+use model::wire::WireLatency;
+
+use super::ms;
+
+/// What a responsiveness test found (draft-ietf-ippm-responsiveness): the terms of the formula
+/// beside its result, since two tools with the same terms may well give two results.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latency {
+    /// Median round trip before there was load.
+    pub idle: Option<Duration>,
+    /// Median round trip under load, on connections that carry the load.
+    pub loaded: Option<Duration>,
+    /// Mean difference of consecutive round trips at rest.
+    pub jitter: Option<Duration>,
+    /// Echoes that did not come back, 0 to 1.
+    pub loss: Option<f64>,
+    /// Round trips a minute under load.
+    pub rpm: Option<f64>,
+    /// What `rpm` was computed from.
+    pub terms: Option<Terms>,
+    /// How far `rpm` can be trusted.
+    pub confidence: Option<Confidence>,
+    /// Bytes the test moved, both ways.
+    pub bytes: u64,
+}
+
+/// Trimmed means (the lowest 95 %) of the last intervals of the test.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    /// TCP handshakes of fresh connections.
+    pub tcp: Duration,
+    /// TLS handshakes of fresh connections, for each round trip; absent without TLS.
+    pub tls: Option<Duration>,
+    /// Requests on fresh connections.
+    pub http: Duration,
+    /// Requests on connections that carry the load.
+    pub loaded: Duration,
+}
+
+/// As the draft has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confidence {
+    /// Fewer intervals than are averaged over.
+    Low,
+    /// Enough intervals, without stability.
+    Medium,
+    /// Stable.
+    High,
+}
+
+impl Confidence {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+impl Latency {
+    /// As the event has it.
+    pub(super) fn wire(&self) -> WireLatency {
+        WireLatency {
+            idle_ms: self.idle.map(ms),
+            loaded_ms: self.loaded.map(ms),
+            jitter_ms: self.jitter.map(ms),
+            loss_ratio: self.loss,
+            rpm: self.rpm,
+        }
+    }
+}
