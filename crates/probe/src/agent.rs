@@ -18,6 +18,7 @@ use spool::Spool;
 mod answer;
 mod args;
 mod client;
+pub(crate) mod fuzzing;
 mod queue;
 mod schedule;
 mod ship;
@@ -199,8 +200,9 @@ impl Watch {
             loop {
                 tokio::time::sleep_until(grid.next()).await;
                 let throughput = pace.due(tokio::time::Instant::now());
-                let measurement = self.prober.measure_with(&self.target, throughput).await;
-                self.tell(&measurement);
+                for measurement in self.prober.measure_all(&self.target, throughput).await {
+                    self.tell(&measurement);
+                }
                 let missed = grid.advance(tokio::time::Instant::now());
                 if missed > 0 {
                     tracing::debug!(target_url = %self.target, missed, "ticks missed");

@@ -54,6 +54,7 @@ pub mod kind {
     pub const HTTP_PROTOCOL_ERROR: &str = "http.protocol.error";
     pub const HTTP_RESPONSE_INVALID: &str = "http.response.invalid";
     pub const HTTP_RESPONSE_EMPTY: &str = "http.response.invalid.empty";
+    pub const HTTP_REDIRECT_LOOP: &str = "http.response.redirect_loop";
     pub const HTTP_TIMED_OUT: &str = "http.timed_out";
     pub const HTTP_FAILED: &str = "http.failed";
     pub const BODY_TRUNCATED: &str = "body.truncated";
@@ -67,7 +68,7 @@ impl Failure {
     }
 
     /// The exit code curl has for this: 6 not resolved, 7 not connected, 28 out of time,
-    /// 35 no handshake, 60 certificate not accepted, 22 status of 400 or more, 52 empty
+    /// 35 no handshake, 47 too many redirects, 60 certificate not accepted, 22 status of 400 or more, 52 empty
     /// answer, 18 body cut short, 8 an answer that is not HTTP, 16 broken HTTP/2, 56 anything
     /// else while receiving.
     pub fn exit_code(&self) -> u8 {
@@ -78,6 +79,7 @@ impl Failure {
             | kind::HTTP_TIMED_OUT
             | kind::BODY_TIMED_OUT => return 28,
             kind::HTTP_ERROR => return 22,
+            kind::HTTP_REDIRECT_LOOP => return 47,
             kind::HTTP_RESPONSE_EMPTY => return 52,
             kind::HTTP_RESPONSE_INVALID if self.stage == ErrorStage::Parse => return 8,
             kind::HTTP_PROTOCOL_ERROR => return 16,

@@ -7,12 +7,16 @@
 
 pub mod agent;
 pub mod failure;
+pub mod family;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod measure;
 pub mod measurement;
 pub mod target;
 
 pub use failure::Failure;
+pub use family::{Families, Family};
 pub use identity::Identity;
 pub use measure::{Options, Prober, SetupError};
 pub use measurement::{

@@ -5,6 +5,7 @@
 //! `throughput` (a fixed object on a fresh connection to the same address).
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,19 +15,25 @@ use tokio::time::Instant as Deadline;
 use url::Url;
 
 use crate::failure::{Failure, kind};
-use crate::measurement::Measurement;
+use crate::family::{Families, Family};
+use crate::measurement::{Measurement, TcpInfo};
 use http::BodyEnd;
 use resolve::Resolver;
 
 mod certificate;
 pub(crate) mod connect;
-mod dns;
+pub(crate) mod dns;
 mod exchange;
 pub(crate) mod http;
 pub(crate) mod open;
+mod redirect;
 pub(crate) mod resolve;
+mod server_timing;
+pub(crate) mod socket;
+mod stamp;
 mod stream;
 mod system;
+pub(crate) mod tcp_info;
 mod throughput;
 pub(crate) mod tls;
 
@@ -35,6 +42,10 @@ pub(crate) mod tls;
 pub struct Options {
     /// The resolver to ask; the system's where none is named.
     pub resolver: Option<SocketAddr>,
+    /// Over which address families.
+    pub families: Families,
+    /// Redirects that [`Prober::measure_all`] follows; 0 for none.
+    pub max_redirects: u32,
     /// Certificates (PEM) to trust beside the built-in ones.
     pub ca_file: Option<PathBuf>,
     /// Limit for the first connection, from look-up to last byte.
@@ -55,6 +66,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             resolver: None,
+            families: Families::Happy,
+            max_redirects: 0,
             ca_file: None,
             timeout: Duration::from_secs(10),
             stage_timeout: None,
@@ -105,21 +118,73 @@ impl Prober {
     }
 
     /// Measures a target once, throughput as the options say. Never fails: what goes wrong is
-    /// part of what was measured.
+    /// part of what was measured. Of two families that are both wanted this is the first.
     pub async fn measure(&self, target: &Url) -> Measurement {
-        self.measure_with(target, self.options.throughput).await
+        let family = match self.options.families {
+            Families::Happy => None,
+            Families::Only(family) => Some(family),
+            Families::Both => Some(Family::V6),
+        };
+        self.measure_over(target, family, self.options.throughput).await
     }
 
-    /// Measures a target once, and its throughput where asked.
-    pub async fn measure_with(&self, target: &Url, throughput: bool) -> Measurement {
+    /// All that the options ask for of one target: each family, and each redirect that is followed,
+    /// is a measurement of its own, and they come in the order in which they were made. Throughput is
+    /// measured, where asked, where a chain of redirects ends.
+    pub async fn measure_all(&self, target: &Url, throughput: bool) -> Vec<Measurement> {
+        let families: &[Option<Family>] = match self.options.families {
+            Families::Happy => &[None],
+            Families::Only(Family::V4) => &[Some(Family::V4)],
+            Families::Only(Family::V6) => &[Some(Family::V6)],
+            Families::Both => &[Some(Family::V6), Some(Family::V4)],
+        };
+        let mut all = Vec::new();
+        for family in families {
+            all.extend(self.follow(target, *family, throughput).await);
+        }
+        // A name that lives in one family alone is whole.
+        if all.iter().any(|m| !lives_elsewhere(m)) && families.len() > 1 {
+            all.retain(|m| !lives_elsewhere(m));
+        }
+        all
+    }
+
+    async fn follow(
+        &self,
+        target: &Url,
+        family: Option<Family>,
+        throughput: bool,
+    ) -> Vec<Measurement> {
+        let mut hops = vec![self.measure_over(target, family, throughput).await];
+        while let Some(next) = redirect::next(&mut hops, self.options.max_redirects) {
+            hops.push(self.measure_over(&next, family, throughput).await);
+        }
+        hops
+    }
+
+    async fn measure_over(
+        &self,
+        target: &Url,
+        family: Option<Family>,
+        throughput: bool,
+    ) -> Measurement {
         let mut m = Measurement::started(target, now_ms());
-        let mut run =
-            Run { prober: self, m: &mut m, start: Instant::now(), deadline: Deadline::now() };
+        let mut run = Run {
+            prober: self,
+            family,
+            m: &mut m,
+            start: Instant::now(),
+            deadline: Deadline::now(),
+            watch: None,
+        };
         let outcome = run.first_connection().await;
         let start = run.start;
+        drop(run);
         m.elapsed = start.elapsed();
         match outcome {
             Err(failure) => m.failure = Some(failure),
+            // The one the redirect leads to has it.
+            Ok(_) if self.options.max_redirects > 0 && m.location.is_some() => {}
             Ok(address) if throughput => {
                 let limit = self.options.throughput_timeout;
                 let done = throughput::measure(&self.client, target, address, limit).await;
@@ -132,12 +197,20 @@ impl Prober {
     }
 }
 
+/// Whether the name has no address of the family that was asked for.
+fn lives_elsewhere(m: &Measurement) -> bool {
+    m.failure.as_ref().is_some_and(|failure| failure.kind == kind::DNS_NAME_NOT_RESOLVED)
+}
+
 /// A measurement on its way.
 struct Run<'a> {
     prober: &'a Prober,
+    family: Option<Family>,
     m: &'a mut Measurement,
     start: Instant,
     deadline: Deadline,
+    /// The connection's socket once more, to ask the kernel by while others speak over it.
+    watch: Option<OwnedFd>,
 }
 
 impl Run<'_> {
@@ -149,7 +222,10 @@ impl Run<'_> {
             let what = format!("{target} names no host");
             return Err(Failure::new(ErrorStage::Dns, kind::DNS_NAME_NOT_RESOLVED, what));
         };
-        let plan = self.prober.resolver.plan(&host);
+        let mut plan = self.prober.resolver.plan(&host);
+        if let Some(family) = self.family {
+            plan = plan.limited_to(family);
+        }
 
         self.start = Instant::now();
         self.deadline = Deadline::now() + self.prober.options.timeout;
@@ -169,6 +245,7 @@ impl Run<'_> {
         self.m.dns = lookup.time;
         self.m.dns_server = lookup.server;
         self.m.dns_retries = lookup.retries;
+        self.m.lookups = lookup.asked;
         match lookup.failure {
             Some(failure) => Err(failure),
             None => Ok(connect::order(&lookup.addresses, port)),
@@ -178,32 +255,31 @@ impl Run<'_> {
     async fn connect(
         &mut self,
         addresses: &[SocketAddr],
-    ) -> Result<(tokio::net::TcpStream, SocketAddr), Failure> {
-        match connect::connect_any(addresses, self.stage_deadline()).await {
-            Ok(connected) => {
-                self.m.remote_addr = Some(connected.address);
-                self.m.tcp = Some(connected.time);
-                Ok((connected.stream, connected.address))
-            }
-            Err((failure, address)) => {
-                self.m.remote_addr = address;
-                Err(failure)
-            }
-        }
+    ) -> Result<(socket::Socket, SocketAddr), Failure> {
+        let tried = connect::connect_any(addresses, self.stage_deadline()).await;
+        self.m.remote_addr = tried.attempts.last().map(|attempt| attempt.address);
+        self.m.attempts = tried.attempts;
+        let connected = tried.outcome?;
+        self.m.remote_addr = Some(connected.address);
+        self.m.tcp = Some(connected.time);
+        self.m.transport.connected = connected.info;
+        self.watch = connected.stream.as_fd().try_clone_to_owned().ok();
+        Ok((connected.stream, connected.address))
     }
 
     async fn open(
         &mut self,
         target: &Url,
-        stream: tokio::net::TcpStream,
+        stream: socket::Socket,
     ) -> Result<open::Opened, Failure> {
         let client = &self.prober.client;
         match open::open(client, target, stream, self.stage_deadline()).await {
             Ok(mut opened) => {
                 self.m.certificate = opened.certificate.take();
-                if let Some((time, session)) = opened.tls.take() {
-                    self.m.tls = Some(time);
-                    self.m.tls_session = Some(session);
+                if let Some(shaken) = opened.tls.take() {
+                    self.m.tls = Some(shaken.time);
+                    self.m.tls_local = Some(shaken.local);
+                    self.m.tls_session = Some(shaken.session);
                 }
                 Ok(opened)
             }
@@ -217,7 +293,13 @@ impl Run<'_> {
     async fn request(&mut self, target: &Url, opened: open::Opened) -> Result<(), Failure> {
         let answer = opened.get(target, &[], self.stage_deadline()).await?;
         let (status, answered) = (answer.head.status, answer.answered);
+        self.m.transport.answered = self.ask_kernel();
+        self.m.request = Some(answer.request);
         self.m.ttfb = Some(answer.ttfb);
+        self.m.location = redirect::location(target, &answer.head);
+        let timing = answer.head.headers.get_all("server-timing");
+        self.m.server_timing =
+            server_timing::parse(timing.iter().filter_map(|value| value.to_str().ok()));
         self.m.status = Some(status.as_u16());
         self.m.http_version = Some(match answer.head.version {
             ::http::Version::HTTP_2 => "2",
@@ -227,6 +309,7 @@ impl Run<'_> {
         let (progress, end) =
             answer.read_body(self.prober.options.max_body, self.stage_deadline()).await;
         let ended = Instant::now();
+        self.m.transport.ended = self.ask_kernel();
         self.m.body_bytes = Some(progress.bytes);
         self.m.body_complete = matches!(end, BodyEnd::Complete);
         match end {
@@ -244,6 +327,10 @@ impl Run<'_> {
             return Err(Failure::new(ErrorStage::Http, kind::HTTP_ERROR, what));
         }
         Ok(())
+    }
+
+    fn ask_kernel(&self) -> Option<TcpInfo> {
+        self.watch.as_ref().and_then(tcp_info::of)
     }
 
     /// When the stage that begins now must have ended.

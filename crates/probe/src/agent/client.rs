@@ -133,8 +133,10 @@ impl Client {
             return Err(anyhow!(failure.detail));
         }
         let addresses = connect::order(&lookup.addresses, port);
-        let connected = connect::connect_any(&addresses, deadline).await;
-        let stream = connected.map_err(|(failure, _)| anyhow!(failure.detail))?.stream;
+        let tried = connect::connect_any(&addresses, deadline).await;
+        let stream = tried.outcome.map_err(|failure| anyhow!(failure.detail))?.stream;
+        // Nobody reads this clock.
+        stream.log().stop();
         if self.url.scheme() == "https" {
             let shaken = self.tls.handshake(stream, &host, deadline).await;
             open(shaken.map_err(|e| anyhow!(e.failure.detail))?.stream).await

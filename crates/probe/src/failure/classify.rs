@@ -211,6 +211,7 @@ mod tests {
             (ErrorStage::Tls, kind::TLS_TIMED_OUT, 28),
             (ErrorStage::Http, kind::HTTP_ERROR, 22),
             (ErrorStage::Http, kind::HTTP_RESPONSE_EMPTY, 52),
+            (ErrorStage::Http, kind::HTTP_REDIRECT_LOOP, 47),
             (ErrorStage::Http, kind::TCP_RESET, 56),
             (ErrorStage::Http, kind::HTTP_TIMED_OUT, 28),
             (ErrorStage::Http, kind::BODY_TRUNCATED, 18),

@@ -10,7 +10,7 @@ const MAX_ALIASES: usize = 16;
 
 /// What a server said to one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// The addresses of the name; none is "the name exists, but has none of this family".
     Addresses(Vec<IpAddr>),
     /// The answer did not fit; to be asked again over TCP.
@@ -34,7 +34,7 @@ pub(super) fn query(id: u16, name: &Name, kind: RecordType) -> Message {
 
 /// Reads a datagram as the answer to a query. `None`: it is not an answer to this query, and
 /// waiting goes on. The source is checked by the connected socket.
-pub(super) fn answer(bytes: &[u8], id: u16, name: &Name, kind: RecordType) -> Option<Answer> {
+pub(crate) fn answer(bytes: &[u8], id: u16, name: &Name, kind: RecordType) -> Option<Answer> {
     if bytes.get(..2)? != id.to_be_bytes() {
         return None;
     }
@@ -61,6 +61,17 @@ pub(super) fn answer(bytes: &[u8], id: u16, name: &Name, kind: RecordType) -> Op
         ResponseCode::NXDomain => Answer::NoSuchName,
         code => Answer::Error(code),
     })
+}
+
+/// The name IANA has for a response code.
+pub(super) fn code_name(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::FormErr => "FORMERR".to_owned(),
+        ResponseCode::ServFail => "SERVFAIL".to_owned(),
+        ResponseCode::NotImp => "NOTIMP".to_owned(),
+        ResponseCode::Refused => "REFUSED".to_owned(),
+        other => format!("RCODE{}", u16::from(other)),
+    }
 }
 
 /// Follows the aliases of the answer section from the name that was asked.

@@ -1,33 +1,34 @@
 //! Both questions to one server: over UDP from one connected socket, over TCP where the answer
 //! did not fit.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{self, Instant as Deadline};
 
 use super::dns::{self, Answer};
 use super::resolve::{GRACE, Tally};
+use super::stamp;
+use crate::family::Family;
+use crate::measurement::Lookup;
 
 /// Larger than any answer without EDNS may be; what a server sends beyond is cut off and then
 /// cannot be read.
 const DATAGRAM: usize = 4_096;
 
-/// Two questions on their way to one server. Kept over a resend, so that an answer to the first
+/// A question for each family on its way to one server. Kept over a resend, so that an answer to the first
 /// sending still counts.
 #[derive(Debug)]
 pub(super) struct Exchange {
     server: SocketAddr,
     name: Name,
     socket: UdpSocket,
-    questions: [Question; 2],
+    questions: Vec<Question>,
 }
 
 #[derive(Debug)]
@@ -35,10 +36,12 @@ struct Question {
     id: u16,
     kind: RecordType,
     bytes: Vec<u8>,
+    /// When it was first sent.
+    sent: Option<Instant>,
     answer: Option<(Answer, Instant)>,
 }
 
-/// What came back, both families together.
+/// What came back, the families together.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) addresses: Vec<IpAddr>,
@@ -47,13 +50,15 @@ pub(super) struct Heard {
     pub(super) no_such_name: bool,
     pub(super) error: Option<ResponseCode>,
     pub(super) malformed: bool,
-    /// Whether both were answered.
+    /// Whether all were answered.
     pub(super) complete: bool,
+    /// Each question apart.
+    pub(super) lookups: Vec<Lookup>,
 }
 
 impl Exchange {
     /// Opens the socket and writes the queries, with ids nobody can foresee.
-    pub(super) fn open(server: SocketAddr, name: &Name) -> io::Result<Self> {
+    pub(super) fn open(server: SocketAddr, name: &Name, families: &[Family]) -> io::Result<Self> {
         let any: SocketAddr = match server {
             SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
             SocketAddr::V6(_) => ([0u16; 8], 0).into(),
@@ -61,18 +66,21 @@ impl Exchange {
         let socket = std::net::UdpSocket::bind(any)?;
         socket.connect(server)?;
         socket.set_nonblocking(true)?;
-        // Where the kernel can't stamp, the time of the reading stands.
-        let _ = setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
-        let question = |kind| {
+        stamp::enable(&socket);
+        let question = |family: &Family| {
+            let kind = match family {
+                Family::V4 => RecordType::A,
+                Family::V6 => RecordType::AAAA,
+            };
             let id = random_id()?;
             let bytes = dns::query(id, name, kind).to_vec().map_err(io::Error::other)?;
-            Ok::<_, io::Error>(Question { id, kind, bytes, answer: None })
+            Ok::<_, io::Error>(Question { id, kind, bytes, sent: None, answer: None })
         };
         Ok(Self {
             server,
             name: name.clone(),
             socket: UdpSocket::from_std(socket)?,
-            questions: [question(RecordType::A)?, question(RecordType::AAAA)?],
+            questions: families.iter().map(question).collect::<io::Result<_>>()?,
         })
     }
 
@@ -83,7 +91,8 @@ impl Exchange {
     pub(super) async fn run(&mut self, until: Deadline, tally: &mut Tally) -> io::Result<Heard> {
         let sent = Instant::now();
         tally.asked.get_or_insert(sent);
-        for question in self.questions.iter().filter(|q| q.answer.is_none()) {
+        for question in self.questions.iter_mut().filter(|q| q.answer.is_none()) {
+            question.sent.get_or_insert_with(Instant::now);
             self.socket.send(&question.bytes).await?;
         }
         let mut buffer = [0; DATAGRAM];
@@ -91,7 +100,7 @@ impl Exchange {
         while !self.complete() {
             let receiving = self
                 .socket
-                .async_io(Interest::READABLE, || receive(&self.socket, &mut buffer, sent));
+                .async_io(Interest::READABLE, || stamp::receive(&self.socket, &mut buffer, sent));
             match time::timeout_at(limit, receiving).await {
                 Err(_) => break,
                 Ok(Err(_)) if self.found() => break,
@@ -162,7 +171,8 @@ impl Exchange {
     }
 
     fn heard(&self) -> Heard {
-        let mut heard = Heard { complete: self.complete(), ..Heard::default() };
+        let lookups = self.questions.iter().map(Question::told).collect();
+        let mut heard = Heard { complete: self.complete(), lookups, ..Heard::default() };
         for (answer, arrived) in self.questions.iter().filter_map(|q| q.answer.as_ref()) {
             heard.arrived = heard.arrived.max(Some(*arrived));
             match answer {
@@ -177,28 +187,28 @@ impl Exchange {
     }
 }
 
+impl Question {
+    fn told(&self) -> Lookup {
+        let sent_and_answered = self.sent.zip(self.answer.as_ref());
+        Lookup {
+            question: if self.kind == RecordType::A { "A" } else { "AAAA" },
+            time: sent_and_answered.map(|(sent, (_, at))| at.saturating_duration_since(sent)),
+            rcode: self.answer.as_ref().and_then(|(answer, _)| match answer {
+                Answer::Addresses(_) => Some("NOERROR".to_owned()),
+                Answer::NoSuchName => Some("NXDOMAIN".to_owned()),
+                Answer::Error(code) => Some(dns::code_name(*code)),
+                Answer::Truncated | Answer::Malformed => None,
+            }),
+            addresses: match &self.answer {
+                Some((Answer::Addresses(addresses), _)) => addresses.len(),
+                _ => 0,
+            },
+        }
+    }
+}
+
 fn random_id() -> io::Result<u16> {
     let mut bytes = [0; 2];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(u16::from_ne_bytes(bytes))
-}
-
-/// Reads one datagram and when the kernel took it from the network, which is before this
-/// program was woken up for it.
-fn receive(socket: &UdpSocket, buffer: &mut [u8], sent: Instant) -> io::Result<(usize, Instant)> {
-    let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
-    let mut parts = [IoSliceMut::new(buffer)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
-    let (now, wall) = (Instant::now(), SystemTime::now());
-    let stamp = message.cmsgs()?.find_map(|c| match c {
-        ControlMessageOwned::ScmTimestampns(at) => Some(Duration::from(at)),
-        _ => None,
-    });
-    let waited = stamp
-        .and_then(|at| wall.duration_since(UNIX_EPOCH + at).ok())
-        .and_then(|waited| now.checked_sub(waited))
-        // A wall clock that was set meanwhile tells nothing.
-        .filter(|arrived| *arrived >= sent);
-    Ok((message.bytes, waited.unwrap_or(now)))
 }

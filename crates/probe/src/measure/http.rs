@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{self, Instant as Deadline};
 use url::{Position, Url};
 
+use super::socket::Log;
 use super::stream::{Marked, Marks};
 use crate::VERSION;
 use crate::failure::{Failure, kind, of_hyper};
@@ -45,6 +46,8 @@ impl Version {
 /// A response whose head has come.
 pub(crate) struct Answer {
     pub(crate) head: http::response::Parts,
+    /// The request's first byte to its last, into the kernel.
+    pub(crate) request: Duration,
     /// Request handed to the kernel to first byte of the response.
     pub(crate) ttfb: Duration,
     /// When that first byte came.
@@ -80,13 +83,14 @@ pub(crate) enum BodyEnd {
 /// Sends the request and waits for the head of the response.
 pub(crate) async fn get(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    socket: Log,
     version: Version,
     request: Request<Empty<Bytes>>,
     deadline: Deadline,
 ) -> Result<Answer, Failure> {
     let marks = match version {
-        Version::Http1 => Marks::default(),
-        Version::Http2 => Marks::of_http2(),
+        Version::Http1 => Marks::of_http1(socket),
+        Version::Http2 => Marks::of_http2(socket),
     };
     let io = TokioIo::new(Marked::new(stream, marks.clone()));
     let start = Instant::now();
@@ -122,7 +126,8 @@ pub(crate) async fn get(
             let (head, body) = Response::into_parts(response);
             let answered = marks.answered().unwrap_or_else(Instant::now);
             let ttfb = marks.time_to_first_byte().unwrap_or_else(|| answered - start);
-            Ok(Answer { head, ttfb, answered, body, driver })
+            let request = marks.request().unwrap_or_default();
+            Ok(Answer { head, request, ttfb, answered, body, driver })
         }
     }
 }

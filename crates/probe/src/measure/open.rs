@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ::http::HeaderName;
 use model::ErrorStage;
-use tokio::net::TcpStream;
 use tokio::time::Instant as Deadline;
 use url::Url;
 
 use super::http::{self, Answer, Version};
+use super::socket::{Log, Socket};
 use super::tls::{Client, HandshakeError, Secured};
 use crate::failure::{Failure, kind};
 use crate::measurement::{Certificate, Tls};
@@ -16,14 +16,23 @@ use crate::measurement::{Certificate, Tls};
 /// A connection on which a request can be sent.
 pub(crate) struct Opened {
     stream: Stream,
+    log: Log,
     pub(crate) version: Version,
     /// The handshake, where there was one.
-    pub(crate) tls: Option<(Duration, Tls)>,
+    pub(crate) tls: Option<Shaken>,
     pub(crate) certificate: Option<Certificate>,
 }
 
+/// A handshake that completed.
+pub(crate) struct Shaken {
+    pub(crate) time: Duration,
+    /// Of that, what this machine took.
+    pub(crate) local: Duration,
+    pub(crate) session: Tls,
+}
+
 enum Stream {
-    Plain(TcpStream),
+    Plain(Socket),
     Secured(Box<Secured>),
 }
 
@@ -31,11 +40,13 @@ enum Stream {
 pub(crate) async fn open(
     client: &Client,
     url: &Url,
-    stream: TcpStream,
+    stream: Socket,
     deadline: Deadline,
 ) -> Result<Opened, HandshakeError> {
+    let log = stream.log();
     if url.scheme() != "https" {
         return Ok(Opened {
+            log,
             stream: Stream::Plain(stream),
             version: Version::Http1,
             tls: None,
@@ -48,9 +59,10 @@ pub(crate) async fn open(
     })?;
     let shaken = client.handshake(stream, &host, deadline).await?;
     Ok(Opened {
+        log,
         version: Version::of_alpn(shaken.session.alpn.as_deref()),
         stream: Stream::Secured(Box::new(shaken.stream)),
-        tls: Some((shaken.time, shaken.session)),
+        tls: Some(Shaken { time: shaken.time, local: shaken.local, session: shaken.session }),
         certificate: shaken.certificate,
     })
 }
@@ -65,8 +77,12 @@ impl Opened {
     ) -> Result<Answer, Failure> {
         let request = http::request(url, self.version, extra)?;
         match self.stream {
-            Stream::Plain(stream) => http::get(stream, self.version, request, deadline).await,
-            Stream::Secured(stream) => http::get(stream, self.version, request, deadline).await,
+            Stream::Plain(stream) => {
+                http::get(stream, self.log, self.version, request, deadline).await
+            }
+            Stream::Secured(stream) => {
+                http::get(stream, self.log, self.version, request, deadline).await
+            }
         }
     }
 }

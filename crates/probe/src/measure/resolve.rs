@@ -20,6 +20,8 @@ use url::Host;
 use super::exchange::{Exchange, Heard};
 use super::system::System;
 use crate::failure::{Failure, kind};
+use crate::family::Family;
+use crate::measurement::Lookup as Asked;
 
 /// How long a second family is awaited when the first has brought addresses: the resolution
 /// delay of RFC 8305.
@@ -28,6 +30,8 @@ pub(super) const GRACE: Duration = Duration::from_millis(50);
 /// What a named resolver gets: stub resolvers' defaults.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 2;
+
+const BOTH: [Family; 2] = [Family::V4, Family::V6];
 
 /// Knows whom to ask.
 #[derive(Debug)]
@@ -54,6 +58,7 @@ pub(crate) struct Questions {
     servers: Vec<SocketAddr>,
     attempts: u32,
     try_timeout: Duration,
+    families: Vec<Family>,
 }
 
 /// What a look-up brought.
@@ -66,6 +71,8 @@ pub(crate) struct Lookup {
     pub(crate) server: Option<SocketAddr>,
     /// Queries sent again for want of an answer.
     pub(crate) retries: u32,
+    /// The questions that decided it, each apart.
+    pub(crate) asked: Vec<Asked>,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -96,6 +103,7 @@ impl Resolver {
                     servers: vec![server],
                     attempts: ATTEMPTS,
                     try_timeout: TRY_TIMEOUT,
+                    families: BOTH.to_vec(),
                 })
             }
             None => {
@@ -109,6 +117,7 @@ impl Resolver {
                     servers: conf.servers.clone(),
                     attempts: conf.attempts,
                     try_timeout: conf.timeout,
+                    families: BOTH.to_vec(),
                 })
             }
         };
@@ -120,6 +129,23 @@ impl Resolver {
 }
 
 impl Plan {
+    /// The same for one family alone.
+    pub(crate) fn limited_to(self, family: Family) -> Self {
+        match self {
+            Self::Known(mut addresses) => {
+                addresses.retain(|address| Family::of(*address) == family);
+                if addresses.is_empty() {
+                    let what = format!("the host is known here, but has no {family} address");
+                    let kind = kind::DNS_NAME_NOT_RESOLVED;
+                    return Self::Impossible(Failure::new(ErrorStage::Dns, kind, what));
+                }
+                Self::Known(addresses)
+            }
+            Self::Ask(questions) => Self::Ask(Questions { families: vec![family], ..questions }),
+            Self::Impossible(failure) => Self::Impossible(failure),
+        }
+    }
+
     /// Carries the plan out, within the deadline.
     pub(crate) async fn run(self, deadline: Deadline) -> Lookup {
         match self {
@@ -136,6 +162,8 @@ pub(super) struct Tally {
     /// When the first query was handed to the kernel: opening a socket is the probe's own work.
     pub(super) asked: Option<Instant>,
     retries: u32,
+    /// What was asked last.
+    questions: Vec<Asked>,
 }
 
 /// How one name fared.
@@ -155,6 +183,7 @@ impl Questions {
         let mut tally = Tally::default();
         let mut lookup = self.ask_for_all(deadline, &mut tally).await;
         lookup.retries = tally.retries;
+        lookup.asked = tally.questions;
         lookup
     }
 
@@ -204,7 +233,7 @@ impl Questions {
                 if silent.is_some() && until > Deadline::now() {
                     tally.retries += 1;
                 }
-                match try_server(server, exchange, name, until, tally).await {
+                match self.try_server(server, exchange, name, until, tally).await {
                     Tried::Answered(outcome) => return outcome,
                     Tried::Silent => {
                         silent = Some(server);
@@ -234,6 +263,34 @@ impl Questions {
         }
     }
 
+    async fn try_server(
+        &self,
+        server: SocketAddr,
+        exchange: &mut Option<Exchange>,
+        name: &Name,
+        until: Deadline,
+        tally: &mut Tally,
+    ) -> Tried {
+        let unreachable = |e: std::io::Error| {
+            let detail = format!("cannot reach {server}: {e}");
+            Tried::Failed(Failure::new(ErrorStage::Dns, kind::DNS_UNREACHABLE, detail), false)
+        };
+        let exchange = match exchange {
+            Some(open) => open,
+            None => match Exchange::open(server, name, &self.families) {
+                Ok(open) => exchange.insert(open),
+                Err(e) => return unreachable(e),
+            },
+        };
+        match exchange.run(until, tally).await {
+            Ok(mut heard) => {
+                tally.questions = std::mem::take(&mut heard.lookups);
+                judge(heard, name, server, &self.families)
+            }
+            Err(e) => unreachable(e),
+        }
+    }
+
     /// An equal share of the time that is left, but no more than the resolver's own timeout.
     fn share(&self, deadline: Deadline, tries_left: usize) -> Deadline {
         let now = Deadline::now();
@@ -250,32 +307,8 @@ enum Tried {
     Failed(Failure, bool),
 }
 
-async fn try_server(
-    server: SocketAddr,
-    exchange: &mut Option<Exchange>,
-    name: &Name,
-    until: Deadline,
-    tally: &mut Tally,
-) -> Tried {
-    let unreachable = |e: std::io::Error| {
-        let detail = format!("cannot reach {server}: {e}");
-        Tried::Failed(Failure::new(ErrorStage::Dns, kind::DNS_UNREACHABLE, detail), false)
-    };
-    let exchange = match exchange {
-        Some(open) => open,
-        None => match Exchange::open(server, name) {
-            Ok(open) => exchange.insert(open),
-            Err(e) => return unreachable(e),
-        },
-    };
-    match exchange.run(until, tally).await {
-        Ok(heard) => judge(heard, name, server),
-        Err(e) => unreachable(e),
-    }
-}
-
 /// What the answers of both families say together.
-fn judge(heard: Heard, name: &Name, server: SocketAddr) -> Tried {
+fn judge(heard: Heard, name: &Name, server: SocketAddr, families: &[Family]) -> Tried {
     let dns = |kind, what: String| Failure::new(ErrorStage::Dns, kind, what);
     let absent = |failure| Tried::Answered(Outcome::Absent(failure, server));
     if let (false, Some(arrived)) = (heard.addresses.is_empty(), heard.arrived) {
@@ -295,7 +328,10 @@ fn judge(heard: Heard, name: &Name, server: SocketAddr) -> Tried {
         return Tried::Failed(dns(kind::DNS_FAILED, what), true);
     }
     if heard.complete {
-        let what = format!("{name} has no address, says {server}");
+        let what = match families {
+            [only] => format!("{name} has no {only} address, says {server}"),
+            _ => format!("{name} has no address, says {server}"),
+        };
         return absent(dns(kind::DNS_NAME_NOT_RESOLVED, what));
     }
     Tried::Silent

@@ -1,8 +1,9 @@
-//! A thin layer around a stream that notes when bytes pass: under TLS for the handshake, above
-//! it (or above TCP, for http) for request and response.
+//! A thin layer above TCP, or above TLS, that tells request and response from what else passes, and
+//! notes when they did.
 //!
-//! Instants are taken just before bytes are handed to the kernel and just after they were taken
-//! from it, so what lies between two of them is the network and the other side.
+//! The instants are those of the socket below: around the call that handed bytes to the kernel, and
+//! when the kernel took bytes from the network. So what lies between two of them is the network and
+//! the other side.
 
 use std::io;
 use std::pin::Pin;
@@ -12,14 +13,23 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// When bytes passed. Shared between the stream and whoever reads the clock.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Marks(Arc<Mutex<Noted>>);
+use super::socket::Log;
+
+/// When request and response passed. Shared between the stream and whoever reads the clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    socket: Log,
+    noted: Arc<Mutex<Noted>>,
+}
 
 #[derive(Debug, Default)]
 struct Noted {
-    first_write: Option<Instant>,
+    /// The request's first byte, about to be handed over.
+    began: Option<Instant>,
+    /// Its last byte, handed over.
     sent: Option<Instant>,
+    /// The same, about to be.
+    sending: Option<Instant>,
     answered: Option<Instant>,
     /// Present for HTTP/2, where other frames come before request and response.
     frames: Option<Frames>,
@@ -39,18 +49,18 @@ pub(crate) struct Marked<S> {
 }
 
 impl Marks {
-    /// For a stream that speaks HTTP/2: the request and the response each begin with their
-    /// first HEADERS frame, not with what the connection itself sends (SETTINGS and the like).
-    pub(crate) fn of_http2() -> Self {
-        let marks = Self::default();
+    /// For a stream over this socket that speaks HTTP/1.
+    pub(crate) fn of_http1(socket: Log) -> Self {
+        Self { socket, noted: Arc::default() }
+    }
+
+    /// For one that speaks HTTP/2: the request and the response each begin with their first HEADERS
+    /// frame, not with what the connection itself sends (SETTINGS and the like).
+    pub(crate) fn of_http2(socket: Log) -> Self {
+        let marks = Self::of_http1(socket);
         marks.lock().frames =
             Some(Frames { written: FrameScan::after(PREFACE), read: FrameScan::after(0) });
         marks
-    }
-
-    /// When the first bytes were handed over: on a stream that TLS writes to, the ClientHello.
-    pub(crate) fn first_write(&self) -> Option<Instant> {
-        self.lock().first_write
     }
 
     /// Whether any byte of a response has come.
@@ -63,6 +73,12 @@ impl Marks {
         self.lock().answered
     }
 
+    /// The request's first byte to its last, into the kernel.
+    pub(crate) fn request(&self) -> Option<Duration> {
+        let noted = self.lock();
+        Some(noted.sent?.saturating_duration_since(noted.began?))
+    }
+
     /// Request handed over to first byte of the response.
     pub(crate) fn time_to_first_byte(&self) -> Option<Duration> {
         let noted = self.lock();
@@ -70,35 +86,45 @@ impl Marks {
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wrote(&self, bytes: &[u8], at: Instant) {
+    /// Bytes were handed over by a call of this span.
+    fn wrote(&self, bytes: &[u8], (before, after): (Instant, Instant)) {
         let mut guard = self.lock();
         let noted = &mut *guard;
-        noted.first_write.get_or_insert(at);
         let request = match &mut noted.frames {
             Some(frames) => frames.written.sees_headers(bytes) && noted.sent.is_none(),
             // The last write before the answer is the one that completed the request.
             None => noted.answered.is_none(),
         };
         if request {
-            noted.sent = Some(at);
+            noted.began.get_or_insert(before);
+            noted.sending = Some(before);
+            noted.sent = Some(after);
         }
     }
 
-    fn read(&self, bytes: &[u8], at: Instant) {
+    /// Bytes came at this instant. True where they began the response.
+    fn read(&self, bytes: &[u8], at: Instant) -> bool {
         let mut noted = self.lock();
         if noted.answered.is_some() {
-            return;
+            return false;
         }
         let response = match &mut noted.frames {
             Some(frames) => frames.read.sees_headers(bytes),
             None => true,
         };
         if response {
-            noted.answered = Some(at);
+            // Where the answer came before the call returned, this program was held up in it, and its
+            // start says more of when the request went out.
+            if noted.sent.is_some_and(|sent| at < sent) {
+                noted.sent = noted.sending;
+            }
+            // A server may answer before it has the whole request; no time is negative.
+            noted.answered = noted.sent.max(Some(at));
         }
+        response
     }
 }
 
@@ -119,7 +145,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Marked<S> {
         if let Some(bytes) = buf.filled().get(before..)
             && !bytes.is_empty()
         {
-            self.marks.read(bytes, Instant::now());
+            let at = self.marks.socket.last_arrival().unwrap_or_else(Instant::now);
+            if self.marks.read(bytes, at) {
+                self.marks.socket.stop();
+            }
         }
         polled
     }
@@ -131,10 +160,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Marked<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let at = Instant::now();
+        let before = Instant::now();
         let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
         if let Poll::Ready(Ok(written)) = polled {
-            self.marks.wrote(&buf[..written], at);
+            // What TLS has not handed on yet is handed over with the next call.
+            let below = self.marks.socket.last_write().filter(|(start, _)| *start >= before);
+            self.marks.wrote(&buf[..written], below.unwrap_or_else(|| (before, Instant::now())));
         }
         polled
     }
@@ -223,18 +254,43 @@ mod tests {
 
     #[test]
     fn http2_settings_are_neither_request_nor_response() {
-        let marks = Marks::of_http2();
         let now = Instant::now();
+        let marks = Marks::of_http2(Log::new(now));
         let ms = |n| now + Duration::from_millis(n);
-        marks.wrote(&[b'P'; PREFACE], ms(0));
-        marks.wrote(&frame(4, 6), ms(1));
-        marks.read(&frame(4, 6), ms(2));
+        let span = |n| (ms(n), ms(n + 1));
+        marks.wrote(&[b'P'; PREFACE], span(0));
+        marks.wrote(&frame(4, 6), span(10));
+        assert!(!marks.read(&frame(4, 6), ms(20)));
         assert!(!marks.has_answer());
-        marks.wrote(&frame(1, 20), ms(3));
-        marks.wrote(&frame(4, 0), ms(4));
-        marks.read(&frame(4, 0), ms(5));
-        marks.read(&frame(1, 9), ms(10));
-        assert_eq!(marks.time_to_first_byte(), Some(Duration::from_millis(7)));
-        assert_eq!(marks.first_write(), Some(ms(0)));
+        marks.wrote(&frame(1, 20), span(30));
+        marks.wrote(&frame(4, 0), span(40));
+        assert!(!marks.read(&frame(4, 0), ms(50)));
+        assert!(marks.read(&frame(1, 9), ms(100)));
+        assert_eq!(marks.request(), Some(Duration::from_millis(1)));
+        assert_eq!(marks.time_to_first_byte(), Some(Duration::from_millis(69)));
+    }
+
+    #[test]
+    fn an_answer_before_the_requests_end_takes_no_time() {
+        let now = Instant::now();
+        let marks = Marks::of_http1(Log::new(now));
+        let ms = |n| now + Duration::from_millis(n);
+        marks.wrote(b"POST / HTTP/1.1", (ms(1), ms(2)));
+        marks.wrote(b"body", (ms(5), ms(9)));
+        assert!(marks.read(b"HTTP/1.1 413", ms(4)));
+        assert_eq!(marks.request(), Some(Duration::from_millis(4)));
+        assert_eq!(marks.time_to_first_byte(), Some(Duration::ZERO));
+        assert_eq!(marks.answered(), Some(ms(5)));
+    }
+
+    #[test]
+    fn an_answer_within_the_call_is_timed_from_its_start() {
+        let now = Instant::now();
+        let marks = Marks::of_http1(Log::new(now));
+        let us = |n| now + Duration::from_micros(n);
+        marks.wrote(b"GET / HTTP/1.1", (us(10), us(90)));
+        assert!(marks.read(b"HTTP/1.1 200", us(60)));
+        assert_eq!(marks.request(), Some(Duration::ZERO));
+        assert_eq!(marks.time_to_first_byte(), Some(Duration::from_micros(50)));
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::ErrorStage;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,7 +14,6 @@ use rustls::{
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::net::TcpStream;
 use tokio::time::{self, Instant as Deadline};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,12 +21,12 @@ use url::Host;
 
 use super::SetupError;
 use super::certificate;
-use super::stream::{Marked, Marks};
+use super::socket::{Log, Socket};
 use crate::failure::{Failure, kind, of_io};
 use crate::measurement::{Certificate, Tls};
 
 /// The stream that HTTP speaks over.
-pub(crate) type Secured = TlsStream<Marked<TcpStream>>;
+pub(crate) type Secured = TlsStream<Socket>;
 
 /// What all handshakes share: trust and the provider's tables, made once.
 #[derive(Debug)]
@@ -41,6 +40,8 @@ pub(crate) struct Client {
 pub(crate) struct Handshake {
     pub(crate) stream: Secured,
     pub(crate) time: Duration,
+    /// Of that, what this machine took.
+    pub(crate) local: Duration,
     pub(crate) session: Tls,
     pub(crate) certificate: Option<Certificate>,
 }
@@ -80,17 +81,22 @@ impl Client {
     /// Shakes hands on a fresh connection.
     pub(crate) async fn handshake(
         &self,
-        stream: TcpStream,
+        stream: Socket,
         host: &Host<&str>,
         deadline: Deadline,
     ) -> Result<Handshake, HandshakeError> {
         let seen = Arc::new(OnceLock::new());
+        let log = stream.log();
         let result = self.shake(stream, host, Arc::clone(&seen), deadline).await;
         let certificate = seen.get().and_then(certificate::read);
         match result {
-            Ok((stream, time)) => {
-                Ok(Handshake { session: session(&stream), stream, time, certificate })
-            }
+            Ok(stream) => Ok(Handshake {
+                time: span(&log),
+                local: log.local(),
+                session: session(&stream),
+                stream,
+                certificate,
+            }),
             Err(mut failure) => {
                 certificate::explain(&mut failure, certificate.as_ref(), super::now_ms());
                 Err(HandshakeError { failure, certificate })
@@ -100,11 +106,11 @@ impl Client {
 
     async fn shake(
         &self,
-        stream: TcpStream,
+        stream: Socket,
         host: &Host<&str>,
         seen: Arc<OnceLock<CertificateDer<'static>>>,
         deadline: Deadline,
-    ) -> Result<(Secured, Duration), Failure> {
+    ) -> Result<Secured, Failure> {
         let name = server_name(host).ok_or_else(|| {
             let detail = "the host's name fits in no certificate";
             Failure::new(ErrorStage::Tls, kind::TLS_CERT_NAME_INVALID, detail)
@@ -112,16 +118,9 @@ impl Client {
         let mut config = self.config.clone();
         let verifier = Remembering { inner: Arc::clone(&self.verifier), seen };
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
-        let marks = Marks::default();
-        let marked = Marked::new(stream, marks.clone());
-        let shaking = TlsConnector::from(Arc::new(config)).connect(name, marked);
+        let shaking = TlsConnector::from(Arc::new(config)).connect(name, stream);
         match time::timeout_at(deadline, shaking).await {
-            Ok(Ok(stream)) => {
-                // Keys were made before the first write; that work is ours.
-                let start = marks.first_write();
-                let time = start.map(|at| Instant::now().saturating_duration_since(at));
-                Ok((stream, time.unwrap_or_default()))
-            }
+            Ok(Ok(stream)) => Ok(stream),
             Ok(Err(e)) => Err(of_io(ErrorStage::Tls, &e, "handshake")),
             Err(_) => Err(Failure::new(
                 ErrorStage::Tls,
@@ -200,6 +199,14 @@ fn server_name(host: &Host<&str>) -> Option<ServerName<'static>> {
         Host::Ipv4(ip) => Some(ServerName::from(IpAddr::V4(*ip))),
         Host::Ipv6(ip) => Some(ServerName::from(IpAddr::V6(*ip))),
     }
+}
+
+/// ClientHello to the last message of the handshake, ours in 1.3 and the server's in 1.2. Keys were
+/// made before it; that work is in no stage.
+fn span(log: &Log) -> Duration {
+    let end = log.last_write().map(|(_, after)| after).max(log.last_arrival());
+    let span = log.first_write().zip(end).map(|(start, end)| end.saturating_duration_since(start));
+    span.unwrap_or_default()
 }
 
 fn session(stream: &Secured) -> Tls {

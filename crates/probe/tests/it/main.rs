@@ -1,8 +1,12 @@
 //! The probe against real sockets.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod faults;
+mod hostile;
 mod raw;
+mod seeds;
 mod ship;
 mod spool;
+mod stages;
 mod support;
 mod target;

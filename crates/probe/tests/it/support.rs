@@ -59,15 +59,16 @@ pub(crate) fn failure(m: &Measurement) -> Option<(ErrorStage, &'static str)> {
     m.failure.as_ref().map(|f| (f.stage, f.kind))
 }
 
-/// Stages sum to at most the total, the total is no longer than the whole, nothing is zero, and
+/// Stages and the residual add up to the total, the total is no longer than the whole, nothing is zero, and
 /// nothing is known of stages after the one that failed.
 pub(crate) fn check(m: &Measurement) {
-    let stages = [m.dns, m.tcp, m.tls, m.ttfb, m.transfer];
-    let sum: Duration = stages.iter().flatten().sum();
+    let sum: Duration = m.stages().iter().filter_map(|(_, time)| *time).sum();
     if let Some(total) = m.total {
         assert!(sum <= total, "stages are longer than the whole: {m:?}");
+        assert_eq!(m.residual(), Some(total - sum), "{m:?}");
         assert!(total <= m.elapsed, "{m:?}");
     }
+    assert!(m.tls_local.unwrap_or_default() <= m.tls.unwrap_or_default(), "{m:?}");
     assert!(sum <= m.elapsed, "{m:?}");
     let measured = [m.tcp, m.tls, m.ttfb, m.total];
     assert!(measured.iter().flatten().all(|d| !d.is_zero()), "a zero was measured: {m:?}");

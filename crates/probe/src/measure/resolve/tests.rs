@@ -98,6 +98,7 @@ fn questions(name: &str, servers: &[SocketAddr]) -> Questions {
         servers: servers.to_vec(),
         attempts: 2,
         try_timeout: TRY_TIMEOUT,
+        families: BOTH.to_vec(),
     }
 }
 

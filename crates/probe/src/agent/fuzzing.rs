@@ -1,0 +1,26 @@
+//! The spool's reader as a function of the bytes that a disk may hold.
+
+use std::fs;
+
+use super::spool::{Bounds, Spool};
+
+/// Opens a spool whose one segment holds these bytes, and ships all of it.
+pub fn spool(bytes: &[u8]) {
+    let name = format!("qoe-fuzz-{}-{:?}", std::process::id(), std::thread::current().id());
+    let dir = std::env::temp_dir().join(name);
+    let _ = fs::remove_dir_all(&dir);
+    if fs::create_dir(&dir).is_err() {
+        return;
+    }
+    let _ = fs::write(dir.join("00000000000000000007.spool"), bytes);
+    if let Ok(mut spool) = Spool::open(&dir, Bounds::default()) {
+        let mut rounds = 0;
+        while spool.len() > 0 {
+            let batch = spool.peek(3);
+            spool.settle(batch.upto);
+            rounds += 1;
+            assert!(rounds <= bytes.len() + 1, "it goes round in a circle");
+        }
+    }
+    let _ = fs::remove_dir_all(&dir);
+}
