@@ -4,10 +4,11 @@
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/qoe-build
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO ?= cargo
+FUZZ_TARGETS ?= dns http spool
 QOE = $(CARGO_TARGET_DIR)/release/qoe
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench bench-pipeline chaos chaos-mutants servers install clean
+.PHONY: help build demo test check bench bench-pipeline bench-probe fuzz chaos chaos-mutants servers install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,18 @@ chaos-mutants: servers ## Break the code on purpose in five ways, and see that m
 bench-pipeline: servers ## Print the ratios of the distributed shape, from HTTP to PostgreSQL (about 20 min)
 	$(CARGO) build --locked --release -p qoe -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench shared drain publish queued pipeline $(ARGS)
+
+bench-probe: ## Print what the probe says against the packets, blackbox_exporter and curl (about 10 min)
+	$(CARGO) build --locked --release -p qoe -p qoe-bench
+	$(CARGO_TARGET_DIR)/release/qoe-bench accuracy probe check link $(ARGS)
+
+fuzz: ## Fuzz what reads strangers' bytes, each target for SECONDS (default 60; needs cargo-fuzz, g++)
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p $(CACHE)/fuzz/$$target && cd fuzz && \
+		CARGO_TARGET_DIR=$(CACHE)/fuzz-target $(CARGO) fuzz run --fuzz-dir . --sanitizer none $$target \
+			$(CACHE)/fuzz/$$target seeds/$$target -- -max_total_time=$(or $(SECONDS),60) || exit 1; \
+		cd ..; \
+	done
 
 install: ## Install qoe and qoe-probe for this user, with link-time optimisation
 	$(CARGO) install --locked --profile dist --path crates/qoe

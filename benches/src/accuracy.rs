@@ -1,5 +1,5 @@
-//! What a prober says each stage took against what the packets say, ours and
-//! blackbox_exporter's: the same target, the same run, a capture each.
+//! What a prober says each stage took against what the packets say, ours, blackbox_exporter's and
+//! curl's: the same target, the same run, a capture each.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::{fs, thread};
 use anyhow::{Context as _, bail};
 
 use crate::blackbox::Blackbox;
+use crate::curl;
 use crate::netns;
 use crate::packets;
 use crate::probing::measuring;
@@ -21,15 +22,18 @@ use truth::{STAGES, Stages};
 pub(crate) mod truth;
 
 /// Measurements of each client a round, after a first one that is not counted.
-const MEASUREMENTS: usize = 50;
+const MEASUREMENTS: usize = 200;
 
 /// Between two measurements: caches and cores are cold again, as they are for a real probe.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Microseconds that each of [`STAGES`] may differ from the packets by, at the median.
+const BOUNDS: Stages = [60.0, 20.0, 150.0, 60.0];
+
 /// For the last packets to be in the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Compares both with the packets, a ratio of their differences for each stage.
+/// Compares all with the packets: for each stage our difference against its bound and the peers'.
 pub(crate) fn accuracy(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
     if let Some(why) = Blackbox::missing().or_else(no_capture).or_else(netns::missing) {
         println!("accuracy: skipped, {why}");
@@ -41,10 +45,11 @@ pub(crate) fn accuracy(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
     }
     let target = Target::start()?;
     let mut blackbox = Blackbox::start(target.scratch(), &target.ca_file(), &target.url())?;
-    let (mut ours, mut peers) = (Client::default(), Client::default());
+    let with_curl = netns::on_path("curl").is_some();
+    let [mut ours, mut peers, mut curls] = [const { Client::new() }; 3];
     for _ in 0..rounds {
         ours.compare(&captured(&target, || {
-            Ok(measuring::start(&target, MEASUREMENTS, PAUSE)?.stages)
+            Ok(measuring::start(&target, MEASUREMENTS, PAUSE, 1)?.stages)
         })?);
         peers.compare(&captured(&target, || {
             blackbox.probe()?;
@@ -54,20 +59,43 @@ pub(crate) fn accuracy(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
             };
             std::iter::repeat_with(paused).take(MEASUREMENTS).collect()
         })?);
+        if with_curl {
+            curls.compare(&captured(&target, || {
+                curl::measure(&target)?;
+                let paused = || {
+                    thread::sleep(PAUSE);
+                    curl::measure(&target)
+                };
+                std::iter::repeat_with(paused).take(MEASUREMENTS).collect()
+            })?);
+        }
     }
     println!("µs in the packets / reported / median difference");
     ours.print("qoe");
     peers.print("blackbox_exporter");
-    let ratios = STAGES.iter().zip(ours.differences).zip(peers.differences);
-    Ok(ratios
-        .map(|((stage, ours), peers)| Ratio {
-            what: format!("{stage}: difference from the packets, µs"),
-            ours,
-            peer: "blackbox_exporter",
-            peers,
-            goal: Goal::AtMost(1.0),
-        })
-        .collect())
+    if with_curl {
+        curls.print("curl");
+    } else {
+        println!("  curl: skipped, there is none (Debian: curl)");
+    }
+    let mut ratios = Vec::new();
+    for (i, stage) in STAGES.iter().enumerate() {
+        let mut against = |peer, peers: Vec<f64>| {
+            if !peers.is_empty() {
+                ratios.push(Ratio {
+                    what: format!("{stage}: difference from the packets, µs"),
+                    ours: ours.differences[i].clone(),
+                    peer,
+                    peers,
+                    goal: Goal::AtMost(1.0),
+                });
+            }
+        };
+        against("allowed", vec![BOUNDS[i]; rounds]);
+        against("blackbox_exporter", peers.differences[i].clone());
+        against("curl", curls.differences[i].clone());
+    }
+    Ok(ratios)
 }
 
 /// Why there can be no capture; `None`: there can.
@@ -80,7 +108,7 @@ fn no_capture() -> Option<String> {
 }
 
 /// What was found of one client, a figure a round and stage.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Client {
     truths: [Vec<f64>; STAGES.len()],
     reports: [Vec<f64>; STAGES.len()],
@@ -88,6 +116,11 @@ struct Client {
 }
 
 impl Client {
+    const fn new() -> Self {
+        const NONE: [Vec<f64>; STAGES.len()] = [const { Vec::new() }; STAGES.len()];
+        Self { truths: NONE, reports: NONE, differences: NONE }
+    }
+
     /// Adds a round: medians over its measurements.
     fn compare(&mut self, round: &[(Stages, Stages)]) {
         for stage in 0..STAGES.len() {

@@ -1,5 +1,6 @@
 //! The peer: Prometheus' blackbox_exporter, as Debian packages it, asked as Prometheus asks it.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -80,20 +81,27 @@ impl Blackbox {
         &self.running
     }
 
+    /// So many measurements on so many connections at once; what each took is not looked at.
+    pub(crate) fn probe_many(&self, count: usize, in_flight: usize) -> anyhow::Result<()> {
+        self.runtime.block_on(async {
+            let left = &Cell::new(count);
+            let workers = (0..in_flight).map(|_| async move {
+                let mut sender = connect(SocketAddr::from(ADDRESS)).await?;
+                while left.get() > 0 {
+                    left.set(left.get() - 1);
+                    measured(&ask(&mut sender, &self.path).await?)?;
+                }
+                anyhow::Ok(())
+            });
+            futures_util::future::try_join_all(workers).await
+        })?;
+        Ok(())
+    }
+
     /// One measurement; the microseconds of its phases resolve, connect, tls and processing.
     pub(crate) fn probe(&mut self) -> anyhow::Result<Stages> {
-        let request = Request::get(&self.path)
-            .header(HOST, SocketAddr::from(ADDRESS).to_string())
-            .body(Empty::new())?;
-        let text = self.runtime.block_on(async {
-            self.sender.ready().await?;
-            let response = self.sender.send_request(request).await?;
-            let body = response.into_body().collect().await?.to_bytes();
-            anyhow::Ok(String::from_utf8(body.to_vec())?)
-        })?;
-        if value(&text, "probe_success") != Some(1.0) {
-            bail!("blackbox_exporter could not measure the test target:\n{text}");
-        }
+        let text = self.runtime.block_on(ask(&mut self.sender, &self.path))?;
+        measured(&text)?;
         let phase = |name: &str| {
             value(&text, &format!(r#"probe_http_duration_seconds{{phase="{name}"}}"#))
                 .map(|seconds| seconds * 1e6)
@@ -101,6 +109,22 @@ impl Blackbox {
         };
         Ok([phase("resolve")?, phase("connect")?, phase("tls")?, phase("processing")?])
     }
+}
+
+async fn ask(sender: &mut http1::SendRequest<Empty<Bytes>>, path: &str) -> anyhow::Result<String> {
+    let request =
+        Request::get(path).header(HOST, SocketAddr::from(ADDRESS).to_string()).body(Empty::new())?;
+    sender.ready().await?;
+    let response = sender.send_request(request).await?;
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok(String::from_utf8(body.to_vec())?)
+}
+
+fn measured(text: &str) -> anyhow::Result<()> {
+    if value(text, "probe_success") != Some(1.0) {
+        bail!("blackbox_exporter could not measure the test target:\n{text}");
+    }
+    Ok(())
 }
 
 async fn connect(address: SocketAddr) -> anyhow::Result<http1::SendRequest<Empty<Bytes>>> {

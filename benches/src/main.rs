@@ -6,8 +6,10 @@
 mod accuracy;
 mod bare;
 mod blackbox;
+mod curl;
 mod http;
 mod ingest;
+mod link;
 mod netns;
 mod packets;
 mod pipeline;
@@ -86,12 +88,14 @@ enum Part {
     Drain,
     /// All roles at half of what they can take: from 202 to the window, memory, processor time
     Pipeline,
-    /// CPU of one measurement against blackbox_exporter's
+    /// CPU of one measurement, measurements a second and memory against blackbox_exporter's
     Probe,
     /// CPU and time of one whole qoe check against curl's
     Check,
-    /// Timings, ours and blackbox_exporter's, against the packets
+    /// Timings, ours, blackbox_exporter's and curl's, against the packets
     Accuracy,
+    /// Stages, throughput and retransmits over a link of known delay, rate and loss
+    Link,
 }
 
 const ALL: &[Part] = &[
@@ -115,10 +119,16 @@ fn main() -> ExitCode {
             }
         };
     }
-    let parts = if cli.parts.is_empty() { ALL } else { &cli.parts };
+    // A part that is named twice, once by a target of make, is run once.
+    let mut parts: Vec<Part> = Vec::new();
+    for part in if cli.parts.is_empty() { ALL } else { &cli.parts } {
+        if !parts.contains(part) {
+            parts.push(*part);
+        }
+    }
     let mut failed = false;
     for part in parts {
-        match run(*part, &cli) {
+        match run(part, &cli) {
             Ok(ratios) => print!("{}", table::table(&ratios)),
             Err(error) => {
                 failed = true;
@@ -144,5 +154,6 @@ fn run(part: Part, cli: &Cli) -> anyhow::Result<Vec<Ratio>> {
         Part::Probe => probing::probe(cli.rounds),
         Part::Check => probing::check(cli.rounds),
         Part::Accuracy => accuracy::accuracy(cli.rounds),
+        Part::Link => link::link(cli.rounds),
     }
 }

@@ -52,10 +52,10 @@ pub(crate) fn table(ratios: &[Ratio]) -> String {
     let mut out = String::new();
     for ratio in ratios {
         let (mark, goal) = match (ratio.met(), ratio.goal) {
-            (Some(true), Goal::AtLeast(bound)) => ("ok    ", format!("goal >= {bound}")),
-            (Some(true), Goal::AtMost(bound)) => ("ok    ", format!("goal <= {bound}")),
-            (_, Goal::AtLeast(bound)) => ("missed", format!("goal >= {bound}")),
-            (_, Goal::AtMost(bound)) => ("missed", format!("goal <= {bound}")),
+            (Some(true), Goal::AtLeast(bound)) => ("ok    ", format!("goal >= {bound:.2}")),
+            (Some(true), Goal::AtMost(bound)) => ("ok    ", format!("goal <= {bound:.2}")),
+            (_, Goal::AtLeast(bound)) => ("missed", format!("goal >= {bound:.2}")),
+            (_, Goal::AtMost(bound)) => ("missed", format!("goal <= {bound:.2}")),
         };
         let share = ratio.median().map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
         _ = writeln!(out, "{mark} {share:>6}  {goal:<13} {}", ratio.what);

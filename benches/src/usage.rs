@@ -12,6 +12,8 @@ pub(crate) struct Usage {
     pub cpu: Duration,
     /// Memory of their own and, once, what they share; without what is on a disk as well.
     pub mib: f64,
+    /// Memory of the process itself, what is on a disk as well included, as `ps` has it.
+    pub rss_mib: f64,
 }
 
 /// A clock tick of `/proc`, which is the same on all architectures that Linux still has.
@@ -19,7 +21,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Of the process of this id and its children.
 pub(crate) fn of(pid: u32) -> anyhow::Result<Usage> {
-    let (mut ticks, mut own_kib, mut shared_kib, mut found) = (0, 0, 0, false);
+    let (mut ticks, mut own_kib, mut shared_kib, mut rss_kib, mut found) = (0, 0, 0, 0, false);
     for entry in fs::read_dir("/proc").context("failed to read /proc")?.filter_map(Result::ok) {
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
         let Some(stat) = Stat::parse(&stat) else { continue };
@@ -30,11 +32,18 @@ pub(crate) fn of(pid: u32) -> anyhow::Result<Usage> {
         found |= is_parent;
         ticks += stat.ticks + if is_parent { stat.ended_ticks } else { 0 };
         let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        if is_parent {
+            rss_kib = kib(&status, "VmRSS:").unwrap_or_default();
+        }
         own_kib += kib(&status, "RssAnon:").unwrap_or_default();
         shared_kib = kib(&status, "RssShmem:").unwrap_or_default().max(shared_kib);
     }
     anyhow::ensure!(found, "process {pid} is gone");
-    Ok(Usage { cpu: TICK * ticks, mib: (own_kib + shared_kib) as f64 / 1024.0 })
+    Ok(Usage {
+        cpu: TICK * ticks,
+        mib: (own_kib + shared_kib) as f64 / 1024.0,
+        rss_mib: rss_kib as f64 / 1024.0,
+    })
 }
 
 /// What is of use of `/proc/PID/stat`.

@@ -1,12 +1,14 @@
 //! Our prober in a process of its own, as the agent runs it: one thread, one prober, and of each
 //! measurement its event as it would be sent.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, hint};
 
 use anyhow::{Context as _, bail};
+use futures_util::{StreamExt as _, stream};
 use probe::{Identity, Measurement, Options, Prober};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -15,6 +17,7 @@ use url::Url;
 use super::process::{micros, one_thread, own_cpu};
 use super::target::Target;
 use crate::accuracy::truth::Stages;
+use crate::usage;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -25,6 +28,14 @@ pub(crate) struct Args {
     count: usize,
     /// Pause before each
     pause_ms: u64,
+    /// How many at once
+    in_flight: usize,
+    /// The resolver to ask
+    #[arg(long)]
+    resolver: Option<SocketAddr>,
+    /// Measure throughput as well
+    #[arg(long)]
+    throughput: bool,
 }
 
 /// What such a process found.
@@ -32,16 +43,25 @@ pub(crate) struct Args {
 pub(crate) struct Measured {
     /// CPU of all counted measurements, pauses included.
     pub(crate) cpu_us: f64,
+    /// From the first to the last of them.
+    pub(crate) wall_us: f64,
+    /// Memory at the end, MiB.
+    pub(crate) rss_mib: f64,
     /// Of each counted measurement.
     pub(crate) stages: Vec<Stages>,
 }
 
 /// Runs one and waits for it.
-pub(crate) fn start(target: &Target, count: usize, pause: Duration) -> anyhow::Result<Measured> {
+pub(crate) fn start(
+    target: &Target,
+    count: usize,
+    pause: Duration,
+    in_flight: usize,
+) -> anyhow::Result<Measured> {
     let output = Command::new(env::current_exe().context("finding this program")?)
         .args(["measure-loop", &target.url()])
         .arg(target.ca_file())
-        .args([count.to_string(), pause.as_millis().to_string()])
+        .args([count.to_string(), pause.as_millis().to_string(), in_flight.to_string()])
         .stderr(std::process::Stdio::inherit())
         .output()
         .context("running the measuring process")?;
@@ -50,8 +70,11 @@ pub(crate) fn start(target: &Target, count: usize, pause: Duration) -> anyhow::R
     }
     let found: Value = serde_json::from_slice(&output.stdout).context("reading its figures")?;
     let stages = found["stages_us"].as_array().context("no stages in its figures")?;
+    let figure = |name: &str| found[name].as_f64().with_context(|| format!("it gave no {name}"));
     Ok(Measured {
-        cpu_us: found["cpu_us"].as_f64().context("no CPU in its figures")?,
+        cpu_us: figure("cpu_us")?,
+        wall_us: figure("wall_us")?,
+        rss_mib: figure("rss_mib")?,
         stages: stages
             .iter()
             .map(|stages| serde_json::from_value(stages.clone()))
@@ -62,25 +85,49 @@ pub(crate) fn start(target: &Target, count: usize, pause: Duration) -> anyhow::R
 
 /// Is that process.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let options =
-        Options { ca_file: Some(args.ca_file.clone()), throughput: false, ..Default::default() };
+    let options = Options {
+        ca_file: Some(args.ca_file.clone()),
+        resolver: args.resolver,
+        throughput: args.throughput,
+        ..Default::default()
+    };
     let prober = Prober::new(options)?;
     let identity = Identity::named("qoe-bench");
     let mut found = Vec::with_capacity(args.count);
-    let cpu = one_thread()?.block_on(async {
-        stages(&prober.measure(&args.url).await)?;
-        let before = own_cpu()?;
-        for _ in 0..args.count {
-            if args.pause_ms > 0 {
-                sleep(Duration::from_millis(args.pause_ms)).await;
-            }
-            let measured = prober.measure(&args.url).await;
-            hint::black_box(serde_json::to_vec(&measured.to_event(&identity))?);
-            found.push(stages(&measured)?);
+    let (mut retransmits, mut throughput) = (0, None);
+    let once = || async {
+        if args.pause_ms > 0 {
+            sleep(Duration::from_millis(args.pause_ms)).await;
         }
-        anyhow::Ok(own_cpu()?.saturating_sub(before))
+        let measured = prober.measure(&args.url).await;
+        hint::black_box(serde_json::to_vec(&measured.to_event(&identity))?);
+        anyhow::Ok((stages(&measured)?, measured))
+    };
+    let (cpu, wall) = one_thread()?.block_on(async {
+        stages(&prober.measure(&args.url).await)?;
+        let (before, start) = (own_cpu()?, Instant::now());
+        let mut running = stream::iter(0..args.count).map(|_| once()).buffered(args.in_flight);
+        while let Some(ended) = running.next().await {
+            let (stages, measured) = ended?;
+            found.push(stages);
+            retransmits += measured.transport.last().map_or(0, |info| u64::from(info.retransmits));
+            throughput = measured.throughput.map(|t| t.bits_per_second).or(throughput);
+        }
+        anyhow::Ok((own_cpu()?.saturating_sub(before), start.elapsed()))
     })?;
-    println!("{}", json!({ "cpu_us": micros(cpu), "stages_us": found }));
+    let rss_mib = usage::of(std::process::id())?.rss_mib;
+    let (cpu_us, wall_us) = (micros(cpu), micros(wall));
+    println!(
+        "{}",
+        json!({
+            "cpu_us": cpu_us,
+            "wall_us": wall_us,
+            "rss_mib": rss_mib,
+            "retransmits": retransmits,
+            "throughput_bps": throughput,
+            "stages_us": found,
+        })
+    );
     Ok(())
 }
 

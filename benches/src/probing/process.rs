@@ -29,6 +29,11 @@ impl Running {
         &mut self.child
     }
 
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// User and system time of all its threads until now.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let time = clock_getcpuclockid(self.pid()?).and_then(clock_gettime);

@@ -1,6 +1,8 @@
 //! The test target in a process of its own, so that its CPU is in nobody's figures.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, io};
@@ -19,6 +21,9 @@ pub(crate) const DNS_PORT: u16 = 53;
 pub(crate) struct Args {
     /// Where to write the certificate of its authority
     ca_file: PathBuf,
+    /// Where to serve HTTPS and, at port 53, DNS, for others than this machine
+    #[arg(long, value_name = "ADDR")]
+    at: Option<IpAddr>,
 }
 
 /// A running target.
@@ -76,8 +81,13 @@ fn ca_file(scratch: &Path) -> PathBuf {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let dns = netns::inside().then_some(([127, 0, 0, 1], DNS_PORT).into());
     // blackbox_exporter speaks HTTP/1.1 to it, so everybody does.
-    let config =
+    let mut config =
         TargetConfig { http: None, control: None, dns, http2: false, ..Default::default() };
+    if let Some(at) = args.at {
+        config.https = Some((at, 0).into());
+        config.dns = Some((at, DNS_PORT).into());
+        config.zone = BTreeMap::from([("target.test".to_owned(), vec![at])]);
+    }
     one_thread()?.block_on(async {
         let target = testbed::target::Target::start(config).await?;
         fs::write(&args.ca_file, target.ca_pem())
