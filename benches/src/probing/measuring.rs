@@ -1,5 +1,5 @@
 //! Our prober in a process of its own, as the agent runs it: one thread, one prober, and of each
-//! measurement its event as it would be sent.
+//! measurement its event as it would be sent. IPv4 alone, as the peers are told to.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::{env, hint};
 
 use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, stream};
-use probe::{Identity, Measurement, Options, Prober};
+use probe::{Families, Family, Identity, Measurement, Options, Prober};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use url::Url;
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Measure throughput as well
     #[arg(long)]
     throughput: bool,
+    /// Count measurements that fail instead of ending with the first
+    #[arg(long)]
+    tolerant: bool,
 }
 
 /// What such a process found.
@@ -89,27 +92,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ca_file: Some(args.ca_file.clone()),
         resolver: args.resolver,
         throughput: args.throughput,
+        families: Families::Only(Family::V4),
         ..Default::default()
     };
     let prober = Prober::new(options)?;
     let identity = Identity::named("qoe-bench");
     let mut found = Vec::with_capacity(args.count);
-    let (mut retransmits, mut throughput) = (0, None);
+    let (mut retransmits, mut failed, mut throughput) = (0, 0, None);
     let once = || async {
         if args.pause_ms > 0 {
             sleep(Duration::from_millis(args.pause_ms)).await;
         }
         let measured = prober.measure(&args.url).await;
-        hint::black_box(serde_json::to_vec(&measured.to_event(&identity))?);
-        anyhow::Ok((stages(&measured)?, measured))
+        _ = hint::black_box(serde_json::to_vec(&measured.to_event(&identity)));
+        (stages(&measured), measured)
     };
     let (cpu, wall) = one_thread()?.block_on(async {
         stages(&prober.measure(&args.url).await)?;
         let (before, start) = (own_cpu()?, Instant::now());
         let mut running = stream::iter(0..args.count).map(|_| once()).buffered(args.in_flight);
         while let Some(ended) = running.next().await {
-            let (stages, measured) = ended?;
-            found.push(stages);
+            let (stages, measured) = ended;
+            match stages {
+                Ok(stages) => found.push(stages),
+                Err(_) if args.tolerant => failed += 1,
+                Err(error) => return Err(error),
+            }
             retransmits += measured.transport.last().map_or(0, |info| u64::from(info.retransmits));
             throughput = measured.throughput.map(|t| t.bits_per_second).or(throughput);
         }
@@ -124,6 +132,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "wall_us": wall_us,
             "rss_mib": rss_mib,
             "retransmits": retransmits,
+            "failed": failed,
             "throughput_bps": throughput,
             "stages_us": found,
         })

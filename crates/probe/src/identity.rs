@@ -27,13 +27,12 @@ impl Identity {
         Self { client_id: client_id.into(), user_label: None, labels: BTreeMap::new() }
     }
 
-    /// The kind of interface that carries traffic to an address (to anywhere, where the address
-    /// is not known) and whether a VPN does, as the system tells now. What it does not tell is
-    /// `unknown`.
-    pub fn network_context(&self, remote: Option<IpAddr>) -> NetworkContext {
-        let link = interface::towards(remote)
-            .map(|name| interface::describe(Path::new("/sys/class/net"), &name))
-            .unwrap_or_default();
+    /// The kind of interface that carries traffic from an address, or where that is not known to
+    /// another (or to anywhere), and whether a VPN does, as the system tells. What it does not tell
+    /// is `unknown`.
+    pub fn network_context(&self, local: Option<IpAddr>, remote: Option<IpAddr>) -> NetworkContext {
+        let source = local.or_else(|| interface::source(remote));
+        let link = source.map(interface::of_source).unwrap_or_default();
         NetworkContext {
             interface_type: link.kind.to_owned(),
             vpn_enabled: link.vpn,

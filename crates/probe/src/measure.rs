@@ -261,6 +261,7 @@ impl Run<'_> {
         self.m.attempts = tried.attempts;
         let connected = tried.outcome?;
         self.m.remote_addr = Some(connected.address);
+        self.m.local_addr = connected.stream.local_addr();
         self.m.tcp = Some(connected.time);
         self.m.transport.connected = connected.info;
         self.watch = connected.stream.as_fd().try_clone_to_owned().ok();

@@ -67,6 +67,8 @@ pub struct Measurement {
     pub body_complete: bool,
     /// The address that was connected to, or tried last.
     pub remote_addr: Option<SocketAddr>,
+    /// The address it was connected from.
+    pub local_addr: Option<SocketAddr>,
     /// The resolver that answered.
     pub dns_server: Option<SocketAddr>,
     /// What it said, a question each.
@@ -158,6 +160,7 @@ impl Measurement {
             body_bytes: None,
             body_complete: false,
             remote_addr: None,
+            local_addr: None,
             dns_server: None,
             lookups: Vec::new(),
             attempts: Vec::new(),
@@ -210,7 +213,8 @@ impl Measurement {
             recv_ts_ms: None,
             schema_version: "1.1".to_owned(),
             target: self.target.to_string(),
-            network_context: identity.network_context(self.remote_addr.map(|a| a.ip())),
+            network_context: identity
+                .network_context(self.local_addr.map(|a| a.ip()), self.remote_addr.map(|a| a.ip())),
             timings: WireTimings {
                 dns_ms: self.dns.map(ms),
                 tcp_ms: self.tcp.map(ms),

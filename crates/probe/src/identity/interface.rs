@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What is known of a link. By default nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +21,26 @@ impl Default for Link {
 
 const UNKNOWN: &str = "unknown";
 
-/// The interface the kernel would send through to an address, policy routes included (many VPNs
-/// are one): the one that owns the source address of a connected datagram socket. Nothing is
-/// sent. Without an address, the interface to anywhere.
-pub(super) fn towards(remote: Option<IpAddr>) -> Option<String> {
-    // Addresses for documentation have no route of their own.
-    let anywhere: [IpAddr; 2] =
-        [Ipv4Addr::new(192, 0, 2, 1).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()];
-    let candidates = remote.as_ref().map_or(&anywhere[..], std::slice::from_ref);
-    let source = candidates.iter().find_map(|ip| source_towards(*ip))?;
+/// What is known of the interface that owns an address. Asking the system takes longer than many a
+/// measurement, so an answer stands for [`KNOWN_FOR`].
+pub(super) fn of_source(source: IpAddr) -> Link {
+    static KNOWN: Mutex<Vec<(IpAddr, Instant, Link)>> = Mutex::new(Vec::new());
+    let now = Instant::now();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|(_, asked, _)| now.saturating_duration_since(*asked) < KNOWN_FOR);
+    if let Some((.., link)) = known.iter().find(|(ip, ..)| *ip == source) {
+        return *link;
+    }
+    let link = owner(source).map(|name| describe(Path::new("/sys/class/net"), &name));
+    let link = link.unwrap_or_default();
+    known.push((source, now, link));
+    link
+}
+
+/// An address hardly ever moves to another interface.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
+
+fn owner(source: IpAddr) -> Option<String> {
     let owners = nix::ifaddrs::getifaddrs().ok()?;
     let owns = |address: &nix::sys::socket::SockaddrStorage| {
         address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip())) == Some(source)
@@ -37,6 +50,16 @@ pub(super) fn towards(remote: Option<IpAddr>) -> Option<String> {
         .into_iter()
         .find(|owner| owner.address.as_ref().is_some_and(owns))
         .map(|owner| owner.interface_name)
+}
+
+/// The address the kernel would send from to another, policy routes included (many VPNs are one):
+/// that of a connected datagram socket. Nothing is sent. Without an address, to anywhere.
+pub(super) fn source(remote: Option<IpAddr>) -> Option<IpAddr> {
+    // Addresses for documentation have no route of their own.
+    let anywhere: [IpAddr; 2] =
+        [Ipv4Addr::new(192, 0, 2, 1).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()];
+    let candidates = remote.as_ref().map_or(&anywhere[..], std::slice::from_ref);
+    candidates.iter().find_map(|ip| source_towards(*ip))
 }
 
 fn source_towards(remote: IpAddr) -> Option<IpAddr> {
@@ -154,7 +177,11 @@ mod tests {
 
     #[test]
     fn loopback_is_found_and_is_no_network() {
-        let name = towards(Some(Ipv4Addr::LOCALHOST.into())).unwrap();
-        assert_eq!(describe(Path::new("/sys/class/net"), &name), Link::default());
+        let loopback = Ipv4Addr::LOCALHOST.into();
+        assert_eq!(source(Some(loopback)), Some(loopback));
+        assert_eq!(owner(loopback).as_deref(), Some("lo"));
+        // Asked for the first time and from what is known.
+        assert_eq!([of_source(loopback), of_source(loopback)], [Link::default(); 2]);
+        assert_eq!(owner(Ipv4Addr::new(192, 0, 2, 1).into()), None);
     }
 }

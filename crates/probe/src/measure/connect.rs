@@ -173,9 +173,11 @@ fn has_route(address: SocketAddr) -> bool {
 }
 
 fn prepare(address: SocketAddr) -> io::Result<socket2::Socket> {
-    let socket =
-        socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
     socket.set_tcp_nodelay(true)?;
     stamp::enable(&socket);
     Ok(socket)

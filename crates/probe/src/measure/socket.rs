@@ -1,7 +1,8 @@
 //! A TCP socket that notes when its bytes passed: those it received when the kernel took them from
 //! the network, those it sent around the call that handed them over.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -109,6 +110,11 @@ impl Socket {
         Self { stream, log: Log::new(opened) }
     }
 
+    /// The address it is connected from.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+
     /// Its notes.
     pub(crate) fn log(&self) -> Log {
         self.log.clone()
@@ -165,6 +171,25 @@ impl AsyncWrite for Socket {
             this.log.wrote(before, Instant::now());
         }
         polled
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let before = Instant::now();
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        if matches!(polled, Poll::Ready(Ok(1..))) {
+            this.log.wrote(before, Instant::now());
+        }
+        polled
+    }
+
+    /// TLS hands over many records at once, which then leave in one packet.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -61,7 +61,12 @@ impl Client {
             add_file(&mut roots, path)?;
         }
         let setup = |e: &dyn std::fmt::Display| SetupError::Tls(e.to_string());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        // As browsers offer them, for handshakes that are like theirs: the shorter key first.
+        provider
+            .cipher_suites
+            .sort_by_key(|suite| suite.suite() != rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+        let provider = Arc::new(provider);
         let roots = Arc::new(roots);
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
