@@ -11,6 +11,7 @@ pub mod family;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod identity;
+pub mod load;
 pub mod measure;
 pub mod measurement;
 pub mod target;

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::failure::{Failure, kind};
 use crate::family::{Families, Family};
+use crate::load::{self, Allowance, LoadOptions, Tests};
 use crate::measurement::{Measurement, TcpInfo};
 use http::BodyEnd;
 use resolve::Resolver;
@@ -147,6 +148,18 @@ impl Prober {
             all.retain(|m| !lives_elsewhere(m));
         }
         all
+    }
+
+    /// Loads the line to where a measurement was made, moving no more than it is allowed to, and adds
+    /// to the measurement what was found.
+    pub async fn load(
+        &self,
+        m: &mut Measurement,
+        tests: Tests,
+        options: &LoadOptions,
+        allowance: &Allowance,
+    ) {
+        load::run(&self.client, m, tests, options, allowance).await;
     }
 
     async fn follow(

@@ -124,16 +124,19 @@ pub struct Certificate {
     pub self_issued: bool,
 }
 
-/// Goodput of the fixed object's body.
+/// Goodput of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throughput {
-    /// Application bits a second, first body byte to last.
+    /// Application bits a second, first body byte to last; of a test that goes on for a while the
+    /// median over it, without its ramp-up.
     pub bits_per_second: u64,
+    /// What was exceeded for nine tenths of such a test.
+    pub low_bits_per_second: Option<u64>,
     /// Body bytes read.
     pub bytes: u64,
     /// From the first body byte to the last, or to the time limit.
     pub duration: Duration,
-    /// False where it ran out of time.
+    /// False where it ran out of time, or of the bytes it might move.
     pub complete: bool,
 }
 

@@ -27,7 +27,7 @@ use crate::failure::{Failure, kind, of_hyper};
 
 /// Windows for HTTP/2, large enough that a transfer measures the path and not the window:
 /// 16 MiB carry 1 Gbit/s over 130 ms.
-const WINDOW: u32 = 16 << 20;
+pub(crate) const WINDOW: u32 = 16 << 20;
 
 /// The protocol to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

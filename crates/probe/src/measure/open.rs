@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ::http::HeaderName;
 use model::ErrorStage;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant as Deadline;
 use url::Url;
 
@@ -67,7 +68,20 @@ pub(crate) async fn open(
     })
 }
 
+/// A stream of either kind.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
+
 impl Opened {
+    /// The stream alone, for whoever speaks more than one request over it.
+    pub(crate) fn into_stream(self) -> Box<dyn Io> {
+        match self.stream {
+            Stream::Plain(stream) => Box::new(stream),
+            Stream::Secured(stream) => stream,
+        }
+    }
+
     /// Sends a GET and waits for the head of the response.
     pub(crate) async fn get(
         self,

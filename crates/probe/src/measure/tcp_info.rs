@@ -115,6 +115,8 @@ fn read(raw: &Raw) -> TcpInfo {
         busy: micros(raw.busy_time),
         rwnd_limited: micros(raw.rwnd_limited),
         sndbuf_limited: micros(raw.sndbuf_limited),
+        bytes_acked: raw.bytes_acked,
+        bytes_received: raw.bytes_received,
         bytes_sent: raw.bytes_sent,
         bytes_retransmitted: raw.bytes_retrans,
     }

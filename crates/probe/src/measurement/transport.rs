@@ -42,6 +42,10 @@ pub struct TcpInfo {
     pub rwnd_limited: Duration,
     /// Of that, held up by this end's own send buffer.
     pub sndbuf_limited: Duration,
+    /// Bytes that the other end has acknowledged.
+    pub bytes_acked: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
     /// Bytes sent, retransmissions included.
     pub bytes_sent: u64,
     /// Bytes sent again.

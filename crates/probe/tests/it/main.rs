@@ -3,6 +3,7 @@
 
 mod faults;
 mod hostile;
+mod load;
 mod raw;
 mod seeds;
 mod ship;

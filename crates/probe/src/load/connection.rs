@@ -1,0 +1,236 @@
+//! A connection that carries more than one request: its sender, and its socket to ask the kernel by.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use model::ErrorStage;
+use tokio::task::AbortHandle;
+use tokio::time::{self, Instant as Deadline};
+use url::{Position, Url};
+
+use super::Goal;
+use super::upload::Upload;
+use crate::VERSION;
+use crate::failure::{Failure, kind, of_hyper};
+use crate::measure::http::{Version, WINDOW};
+use crate::measure::{connect, open, tcp_info};
+use crate::measurement::TcpInfo;
+
+/// What a connection costs to set up, in bytes: its handshake with certificates. More than enough.
+pub(super) const SETUP: u64 = 16 << 10;
+
+/// Of a page that is asked for to time it, no more is read.
+const MAX_PAGE: usize = 64 << 10;
+
+/// Ready for requests. Dropping the last clone of it closes it.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    sender: Sender,
+    socket: Arc<OwnedFd>,
+    _driver: Arc<Driver>,
+    pub(super) set_up: SetUp,
+}
+
+/// How long a fresh connection took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SetUp {
+    pub(super) tcp: Duration,
+    /// For each of its round trips.
+    pub(super) tls: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+enum Sender {
+    /// One request at a time.
+    Http1(Arc<tokio::sync::Mutex<http1::SendRequest<Payload>>>),
+    Http2(http2::SendRequest<Payload>),
+}
+
+#[derive(Debug)]
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a request carries.
+pub(super) enum Payload {
+    Nothing,
+    Upload(Upload),
+}
+
+impl Connection {
+    pub(super) async fn open(goal: Goal<'_>, deadline: Deadline) -> Result<Self, Failure> {
+        let connected = connect::connect(goal.address, deadline).await?;
+        let tcp = connected.time;
+        connected.stream.log().stop();
+        let socket = connected.stream.as_fd().try_clone_to_owned().map_err(|e| {
+            Failure::new(ErrorStage::Tcp, kind::TCP_FAILED, format!("no second handle: {e}"))
+        })?;
+        let opened = open::open(goal.client, goal.target, connected.stream, deadline).await;
+        let opened = opened.map_err(|refused| refused.failure)?;
+        // The older version asks twice before it is done.
+        let tls = opened.tls.as_ref().map(|shaken| {
+            let round_trips = if shaken.session.version == "1.3" { 1 } else { 2 };
+            shaken.time.saturating_sub(shaken.local) / round_trips
+        });
+        let version = opened.version;
+        let io = TokioIo::new(opened.into_stream());
+        let speaking = async {
+            match version {
+                Version::Http1 => {
+                    let (sender, driver) = http1::handshake(io).await?;
+                    let driver = tokio::spawn(async move { drop(driver.await) });
+                    let sender = Sender::Http1(Arc::new(tokio::sync::Mutex::new(sender)));
+                    Ok::<_, hyper::Error>((sender, driver.abort_handle()))
+                }
+                Version::Http2 => {
+                    let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+                        .initial_stream_window_size(WINDOW)
+                        .initial_connection_window_size(WINDOW)
+                        .handshake(io)
+                        .await?;
+                    let driver = tokio::spawn(async move { drop(driver.await) });
+                    Ok((Sender::Http2(sender), driver.abort_handle()))
+                }
+            }
+        };
+        let spoken = time::timeout_at(deadline, speaking).await.map_err(|_| late())?;
+        let (sender, driver) = spoken.map_err(|e| of_hyper(&e, false, false))?;
+        Ok(Self {
+            sender,
+            socket: Arc::new(socket),
+            _driver: Arc::new(Driver(driver)),
+            set_up: SetUp { tcp, tls },
+        })
+    }
+
+    /// Whether requests can be sent while others are under way.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
+    }
+
+    /// The kernel's view.
+    pub(super) fn info(&self) -> Option<TcpInfo> {
+        tcp_info::of(&*self.socket)
+    }
+
+    /// Bytes this connection has moved, both ways, as TCP counts them.
+    pub(super) fn moved(&self) -> Option<u64> {
+        self.info().map(|info| info.bytes_sent + info.bytes_received)
+    }
+
+    /// Sends a request and returns the answer with its head.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        payload: Payload,
+    ) -> Result<Response<Incoming>, Failure> {
+        let sent = match &self.sender {
+            Sender::Http1(sender) => {
+                let mut sender = sender.lock().await;
+                let request = request(method, url, Version::Http1, payload)?;
+                match sender.ready().await {
+                    Ok(()) => sender.send_request(request).await,
+                    Err(e) => Err(e),
+                }
+            }
+            Sender::Http2(sender) => {
+                let mut sender = sender.clone();
+                let request = request(method, url, Version::Http2, payload)?;
+                match sender.ready().await {
+                    Ok(()) => sender.send_request(request).await,
+                    Err(e) => Err(e),
+                }
+            }
+        };
+        sent.map_err(|e| of_hyper(&e, false, false))
+    }
+
+    /// Asks for a small page; from the request to the first byte of its answer.
+    pub(super) async fn time(&self, url: &Url) -> Result<Duration, Failure> {
+        let start = Instant::now();
+        let answer = self.ask(Method::GET, url, Payload::Nothing).await?;
+        let time = start.elapsed();
+        let mut body = answer.into_body();
+        let mut read = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|e| of_hyper(&e, true, true))?;
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > MAX_PAGE {
+                break;
+            }
+        }
+        Ok(time)
+    }
+}
+
+/// Nothing came in time.
+pub(super) fn late() -> Failure {
+    Failure::new(ErrorStage::Http, kind::HTTP_TIMED_OUT, "no answer in time")
+}
+
+fn request(
+    method: Method,
+    url: &Url,
+    version: Version,
+    payload: Payload,
+) -> Result<Request<Payload>, Failure> {
+    let wrong = |e: &dyn std::fmt::Display| {
+        Failure::new(ErrorStage::Http, kind::HTTP_FAILED, format!("cannot ask for {url}: {e}"))
+    };
+    let text = match version {
+        Version::Http1 => &url[Position::BeforePath..Position::AfterQuery],
+        Version::Http2 => &url[..Position::AfterQuery],
+    };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(text)
+        .header(header::USER_AGENT, format!("qoe-probe/{VERSION}"))
+        .header(header::ACCEPT, "*/*")
+        .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+        .header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if version == Version::Http1 {
+        request = request.header(header::HOST, &url[Position::BeforeHost..Position::AfterPort]);
+    }
+    request.body(payload).map_err(|e| wrong(&e))
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(match self.get_mut() {
+            Self::Nothing => None,
+            Self::Upload(upload) => upload.next().map(|piece| Ok(Frame::data(piece))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Nothing => SizeHint::with_exact(0),
+            Self::Upload(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Latency at rest, then under load in each direction (draft-ietf-ippm-responsiveness): connections are
+//! added until the line is full, and meanwhile round trips are timed.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{self, Instant as Deadline, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Connection, SETUP, late};
+use super::flow::Flow;
+use super::probes::{self, Sample};
+use super::throughput::of_throughput;
+use super::{Allowance, Direction, Found, Goal, LoadOptions, rpm, stable, upload};
+use crate::measurement::{Latency, Terms};
+
+/// An interval of the test.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two round trips that are timed; they take turns.
+const PROBE: Duration = Duration::from_millis(100);
+
+/// No more connections carry load.
+const MAX_CONNECTIONS: usize = 16;
+
+/// Round trips that are timed at rest.
+const AT_REST: usize = 10;
+
+/// For connecting and being answered, at rest.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) async fn measure(
+    goal: Goal<'_>,
+    options: &LoadOptions,
+    allowance: &Allowance,
+) -> Found<Latency> {
+    let Some((beside, at_rest)) = rest(goal, allowance).await? else { return Ok(None) };
+    let mut worst: Option<Latency> = None;
+    for direction in [Direction::Down, Direction::Up] {
+        let run = Run { goal, direction, allowance, beside: &beside };
+        let Some(latency) = run.load(options.longest).await? else { continue };
+        if worst.as_ref().is_none_or(|worst| latency.rpm < worst.rpm) {
+            worst = Some(latency);
+        }
+    }
+    Ok(worst.map(|latency| Latency {
+        idle: rpm::median(&at_rest),
+        jitter: rpm::jitter(&at_rest),
+        bytes: allowance.used(),
+        ..latency
+    }))
+}
+
+/// A connection, and round trips on it while nothing else is under way.
+async fn rest(
+    goal: Goal<'_>,
+    allowance: &Allowance,
+) -> Result<Option<(Connection, Vec<Duration>)>, crate::Failure> {
+    if !allowance.take(2 * SETUP) {
+        return Ok(None);
+    }
+    let deadline = Deadline::now() + PATIENCE;
+    let timing = async {
+        let connection = Connection::open(goal, deadline).await?;
+        let mut samples = Vec::new();
+        // The first may have to wake up the server's side.
+        connection.time(goal.target).await?;
+        for _ in 0..AT_REST {
+            samples.push(connection.time(goal.target).await?);
+        }
+        Ok((connection, samples))
+    };
+    let timed = time::timeout_at(deadline, timing).await.unwrap_or_else(|_| Err(late()));
+    timed.map(Some).map_err(of_throughput)
+}
+
+/// One direction.
+struct Run<'a> {
+    goal: Goal<'a>,
+    direction: Direction,
+    allowance: &'a Allowance,
+    /// Carries no load: for where no second request fits on one that does.
+    beside: &'a Connection,
+}
+
+/// What an interval brought.
+#[derive(Debug, Default)]
+struct Told {
+    samples: Vec<Sample>,
+    bytes: u64,
+}
+
+impl Run<'_> {
+    /// `None` where the target has nothing to load the line with, or nothing may be moved.
+    async fn load(&self, longest: Duration) -> Found<Latency> {
+        let stop = CancellationToken::new();
+        let _end = stop.clone().drop_guard();
+        let piece = upload::piece();
+        let mut flows: Vec<Flow> = Vec::new();
+        let mut intervals: Vec<Told> = Vec::new();
+        let (mut rates, mut responses) = (Vec::new(), Vec::new());
+        let mut is_stable = false;
+        let start = Instant::now();
+        while start.elapsed() < longest && !is_stable {
+            if flows.len() < MAX_CONNECTIONS {
+                let started =
+                    Flow::start(self.goal, self.direction, self.allowance, &piece, &stop).await;
+                match started {
+                    Ok(Some(flow)) => flows.push(flow),
+                    Ok(None) => break,
+                    Err(failure) if flows.is_empty() => return Err(of_throughput(failure)),
+                    // A full line may well refuse another connection.
+                    Err(_) => {}
+                }
+            }
+            let told = self.interval(&flows).await;
+            if flows.iter().all(Flow::is_over) {
+                break;
+            }
+            rates.push(float(told.bytes));
+            intervals.push(told);
+            if let Some(rpm) = terms(last(&intervals)).as_ref().and_then(rpm::rpm) {
+                responses.push(rpm);
+            }
+            is_stable = stable::is_stable(&rates) && stable::is_stable(&responses);
+        }
+        stop.cancel();
+        let carried = intervals.iter().map(|told| told.bytes).sum::<u64>();
+        for flow in flows {
+            // What went wrong with a flow shows in what it carried.
+            let _ = flow.end().await;
+        }
+        if carried == 0 {
+            return Ok(None);
+        }
+        let last = last(&intervals);
+        let terms = terms(last);
+        Ok(Some(Latency {
+            idle: None,
+            loaded: rpm::median(&loaded(last)),
+            jitter: None,
+            loss: None,
+            rpm: terms.as_ref().and_then(rpm::rpm),
+            terms,
+            confidence: Some(stable::confidence(intervals.len(), is_stable)),
+            bytes: 0,
+        }))
+    }
+
+    /// Times round trips for an interval.
+    async fn interval(&self, flows: &[Flow]) -> Told {
+        let before: u64 = flows.iter().map(Flow::carried).sum();
+        let end = Deadline::now() + INTERVAL;
+        let mut ticks = time::interval(PROBE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut running = FuturesUnordered::new();
+        let mut told = Told::default();
+        let mut nth = 0_usize;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let connection = self.carrier(flows, nth / 2);
+                    let foreign = nth.is_multiple_of(2);
+                    nth += 1;
+                    running.push(async move {
+                        match foreign {
+                            true => probes::foreign(self.goal, self.allowance).await,
+                            false => probes::loaded(connection, self.goal, self.allowance).await,
+                        }
+                    });
+                }
+                Some(sample) = running.next() => told.samples.extend(sample),
+                () = time::sleep_until(end) => break,
+            }
+        }
+        // Those that are slow are the ones that matter.
+        while let Some(sample) = running.next().await {
+            told.samples.extend(sample);
+        }
+        let after: u64 = flows.iter().map(Flow::carried).sum();
+        told.bytes = after.saturating_sub(before);
+        told
+    }
+
+    fn carrier(&self, flows: &[Flow], nth: usize) -> Connection {
+        let multiplexed: Vec<_> = flows
+            .iter()
+            .filter(|flow| flow.connection.is_multiplexed() && !flow.is_over())
+            .collect();
+        match multiplexed.len() {
+            0 => self.beside.clone(),
+            count => multiplexed[nth % count].connection.clone(),
+        }
+    }
+}
+
+/// The intervals that the result is of.
+fn last(intervals: &[Told]) -> &[Told] {
+    &intervals[intervals.len().saturating_sub(stable::MOVING)..]
+}
+
+fn loaded(intervals: &[Told]) -> Vec<Duration> {
+    let samples = intervals.iter().flat_map(|told| &told.samples);
+    let loaded = |sample: &Sample| match sample {
+        Sample::Loaded(time) => Some(*time),
+        Sample::Foreign { .. } => None,
+    };
+    samples.filter_map(loaded).collect()
+}
+
+fn terms(intervals: &[Told]) -> Option<Terms> {
+    let (mut tcps, mut tlss, mut https) = (Vec::new(), Vec::new(), Vec::new());
+    for sample in intervals.iter().flat_map(|told| &told.samples) {
+        if let Sample::Foreign { tcp, tls, http } = sample {
+            tcps.push(*tcp);
+            tlss.extend(*tls);
+            https.push(*http);
+        }
+    }
+    Some(Terms {
+        tcp: rpm::trimmed_mean(&tcps)?,
+        tls: rpm::trimmed_mean(&tlss),
+        http: rpm::trimmed_mean(&https)?,
+        loaded: rpm::trimmed_mean(&loaded(intervals))?,
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes of a second are far below 2^53")]
+fn float(bytes: u64) -> f64 {
+    bytes as f64
+}

@@ -1,0 +1,127 @@
+//! Tests that load the line, against the test target with a known rate.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use probe::load::{Allowance, LoadOptions, Tests};
+use probe::{Confidence, Measurement, Options, Prober};
+use testbed::target::{HttpFault, Listener, Target, TargetConfig};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::{failure, options, prober, read_head, serve, url};
+
+const ALL: Tests = Tests { download: true, upload: true, responsiveness: true };
+
+struct Bench {
+    target: Target,
+    _ca_file: tempfile::NamedTempFile,
+    prober: Prober,
+}
+
+impl Bench {
+    async fn start(http2: bool) -> Self {
+        let target =
+            Target::start(TargetConfig { http2, ..TargetConfig::default() }).await.unwrap();
+        let mut ca_file = tempfile::NamedTempFile::new().unwrap();
+        ca_file.write_all(target.ca_pem().as_bytes()).unwrap();
+        let options = Options { ca_file: Some(ca_file.path().to_owned()), ..options() };
+        Self { target, _ca_file: ca_file, prober: prober(options) }
+    }
+
+    async fn load(&self, scheme: &str, tests: Tests, allowance: &Allowance) -> Measurement {
+        let address =
+            if scheme == "http" { self.target.http_addr() } else { self.target.https_addr() };
+        let mut m =
+            self.prober.measure(&url(&format!("{scheme}://{}/health", address.unwrap()))).await;
+        assert_eq!(failure(&m), None, "{m:?}");
+        self.prober.load(&mut m, tests, &short(), allowance).await;
+        m
+    }
+}
+
+fn short() -> LoadOptions {
+    LoadOptions {
+        connections: 2,
+        duration: Duration::from_millis(1_500),
+        longest: Duration::from_millis(1_500),
+    }
+}
+
+#[tokio::test]
+async fn the_rate_of_a_slow_target_is_found_both_ways() {
+    let bench = Bench::start(true).await;
+    // A connection has this rate; two of them twice as much.
+    let rate_bps = Some(8_000_000);
+    bench
+        .target
+        .faults()
+        .set(Listener::Https, HttpFault { rate_bps, ..HttpFault::default() })
+        .unwrap();
+    let allowance = Allowance::of(1 << 30);
+    let tests = Tests { responsiveness: false, ..ALL };
+    let m = bench.load("https", tests, &allowance).await;
+    for carried in [m.throughput.unwrap(), m.upload.unwrap()] {
+        let rate = carried.bits_per_second;
+        assert!((10_000_000..22_000_000).contains(&rate), "{m:?}");
+        assert!(carried.low_bits_per_second.unwrap() <= rate && carried.complete);
+        assert!(allowance.used() >= carried.bytes);
+    }
+    let event = serde_json::to_value(m.to_event(&probe::Identity::named("p"))).unwrap();
+    assert!(event["upload_kbps"].as_f64().unwrap() > 10_000.0, "{event}");
+}
+
+#[tokio::test]
+async fn an_allowance_is_never_exceeded() {
+    for scheme in ["http", "https"] {
+        let bench = Bench::start(true).await;
+        let allowed = 5 << 20;
+        let allowance = Allowance::of(allowed);
+        let m = bench.load(scheme, ALL, &allowance).await;
+        let moved = m.throughput.map_or(0, |t| t.bytes) + m.upload.map_or(0, |t| t.bytes);
+        assert!(moved <= allowed && allowance.used() <= allowed, "{m:?}");
+        assert!(m.throughput.or(m.upload).is_none_or(|carried| !carried.complete), "{m:?}");
+    }
+    let nothing = Allowance::of(100);
+    let bench = Bench::start(true).await;
+    let m = bench.load("http", ALL, &nothing).await;
+    assert!(m.throughput.is_none() && m.upload.is_none() && m.latency.is_none());
+    assert_eq!((nothing.used(), m.any_failure()), (0, None));
+}
+
+#[tokio::test]
+async fn latency_is_told_at_rest_and_under_load_with_its_terms() {
+    for (scheme, http2) in [("https", true), ("https", false), ("http", false)] {
+        let bench = Bench::start(http2).await;
+        let allowance = Allowance::of(8 << 30);
+        let tests = Tests { responsiveness: true, ..Tests::default() };
+        let m = bench.load(scheme, tests, &allowance).await;
+        let latency = m.latency.as_ref().unwrap_or_else(|| panic!("{m:?}"));
+        let terms = latency.terms.unwrap();
+        assert_eq!(terms.tls.is_some(), scheme == "https");
+        assert!(latency.rpm.unwrap() > 1.0 && latency.loaded.unwrap() > Duration::ZERO);
+        assert!(latency.idle.is_some() && latency.jitter.is_some());
+        assert_eq!(latency.confidence, Some(Confidence::Low), "so short a test says little");
+        assert!(latency.bytes > 1 << 20 && latency.bytes <= allowance.used());
+        let event = serde_json::to_value(m.to_event(&probe::Identity::named("p"))).unwrap();
+        assert!(event["latency"]["rpm"].as_f64().unwrap() > 1.0, "{event}");
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_offers_nothing_has_no_throughput_and_no_error() {
+    let address = serve(|mut stream| async move {
+        while !read_head(&mut stream).await.is_empty() {
+            let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                break;
+            }
+        }
+    })
+    .await;
+    let prober = prober(options());
+    let mut m = prober.measure(&url(&format!("http://{address}/"))).await;
+    m.failure = None;
+    prober.load(&mut m, ALL, &short(), &Allowance::of(1 << 30)).await;
+    assert!(m.throughput.is_none() && m.upload.is_none() && m.latency.is_none(), "{m:?}");
+    assert!(m.any_failure().is_none(), "{m:?}");
+}
