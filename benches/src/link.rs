@@ -25,6 +25,9 @@ const DELAY_MS: u32 = 20;
 /// Mbit/s.
 const RATE: f64 = 10.0;
 
+/// Before the link, each way.
+const QUEUE_KIB: f64 = 256.0;
+
 /// Of packets, each way.
 const LOSS: f64 = 0.02;
 
@@ -42,7 +45,7 @@ pub(crate) fn link(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
         return Ok(Vec::new());
     }
     let mut ratios = delay(rounds)?;
-    ratios.push(rate(rounds)?);
+    ratios.extend(rate(rounds)?);
     loss()?;
     Ok(ratios)
 }
@@ -57,6 +60,11 @@ fn delay(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
         let told = found["stages_us"].as_array().context("no stages in its figures")?;
         for (nth, stage) in stages.iter_mut().enumerate() {
             stage.extend(median(told.iter().filter_map(|all| all[nth].as_f64()).collect()));
+        }
+        // What the two ends compute for a handshake is no part of the link; ours is told apart.
+        let local = found["tls_local_us"].as_f64().context("no share of its own in its figures")?;
+        if let Some(tls) = stages[2].last_mut() {
+            *tls -= local;
         }
     }
     let names = ["dns", "tcp", "tls", "ttfb"];
@@ -73,21 +81,47 @@ fn delay(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
     Ok(names.into_iter().zip(stages).flat_map(both_sides).collect())
 }
 
-/// A body's goodput, of which TCP and IP headers take their part of the link.
-fn rate(rounds: usize) -> anyhow::Result<Ratio> {
-    let link = Link::start(&["--delay", "5", "--rate", &RATE.to_string()])?;
-    let mut ours = Vec::new();
+/// A line of a known rate with a queue before it: what it carries both ways, and how much longer it
+/// takes to answer while the queue is full.
+fn rate(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
+    let (rate, queue) = (RATE.to_string(), QUEUE_KIB.to_string());
+    let link = Link::start(&["--delay", "5", "--rate", &rate, "--queue", &queue])?;
+    // What Ethernet's payload has left for a body after IP, TCP and its time stamps.
+    let most = RATE * 1e6 * (1500.0 - 52.0) / 1500.0;
+    let full = QUEUE_KIB * 1024.0 * 8.0 / (RATE * 1e6) * 1e6;
+    let mut figures = [const { Vec::new() }; 4];
     for _ in 0..rounds {
-        let found = link.measure(1, &["--throughput"])?;
-        ours.push(found["throughput_bps"].as_f64().context("no throughput in its figures")? / 1e6);
+        let found = link.measure(1, &["--throughput", "--load"])?;
+        let load = &found["load"];
+        let told = [&found["throughput_bps"], &load["download_bps"], &load["upload_bps"]];
+        for (figures, told) in figures.iter_mut().zip(told) {
+            figures.push(told.as_f64().context("no throughput in its figures")?);
+        }
+        let waits = |name: &str| load[name].as_f64().context("no latency in its figures");
+        figures[3].push(waits("loaded_us")? - waits("idle_us")?);
+        println!(
+            "{RATE} Mbit/s, a queue of {QUEUE_KIB} KiB: idle {:.0} ms, loaded {:.0} ms, {:.0} RPM, confidence {}",
+            waits("idle_us")? / 1e3,
+            waits("loaded_us")? / 1e3,
+            load["rpm"].as_f64().unwrap_or(f64::NAN),
+            load["confidence"],
+        );
     }
-    Ok(Ratio {
-        what: "download goodput, Mbit/s".to_owned(),
-        peer: "the link's rate",
-        peers: vec![RATE; ours.len()],
+    let [fixed, download, upload, wait] = figures;
+    let share = |what: &str, ours: Vec<f64>, peer, whole: f64, goal| Ratio {
+        what: what.to_owned(),
+        peers: vec![whole; ours.len()],
         ours,
-        goal: Goal::AtLeast(0.95),
-    })
+        peer,
+        goal,
+    };
+    let peer = "the link's, less headers";
+    Ok(vec![
+        share("goodput of 1 MiB, bit/s", fixed, peer, most, Goal::AtLeast(0.95)),
+        share("download, adaptive, bit/s", download, peer, most, Goal::AtLeast(0.95)),
+        share("upload, adaptive, bit/s", upload, peer, most, Goal::AtLeast(0.95)),
+        share("waiting under load, µs", wait, "the full queue", full, Goal::AtLeast(0.9)),
+    ])
 }
 
 /// Lost packets show as segments that the kernel sent again.

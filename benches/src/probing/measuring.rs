@@ -9,6 +9,7 @@ use std::{env, hint};
 
 use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, stream};
+use probe::load::{Allowance, LoadOptions, Tests};
 use probe::{Families, Family, Identity, Measurement, Options, Prober};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -17,6 +18,7 @@ use url::Url;
 use super::process::{micros, one_thread, own_cpu};
 use super::target::Target;
 use crate::accuracy::truth::Stages;
+use crate::table::median;
 use crate::usage;
 
 #[derive(Debug, clap::Args)]
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// Count measurements that fail instead of ending with the first
     #[arg(long)]
     tolerant: bool,
+    /// Load the line in the end, both ways
+    #[arg(long)]
+    load: bool,
 }
 
 /// What such a process found.
@@ -99,6 +104,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let identity = Identity::named("qoe-bench");
     let mut found = Vec::with_capacity(args.count);
     let (mut retransmits, mut failed, mut throughput) = (0, 0, None);
+    let (mut loaded, mut local) = (Value::Null, Vec::new());
     let once = || async {
         if args.pause_ms > 0 {
             sleep(Duration::from_millis(args.pause_ms)).await;
@@ -113,6 +119,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let mut running = stream::iter(0..args.count).map(|_| once()).buffered(args.in_flight);
         while let Some(ended) = running.next().await {
             let (stages, measured) = ended;
+            local.extend(measured.tls_local.map(micros));
             match stages {
                 Ok(stages) => found.push(stages),
                 Err(_) if args.tolerant => failed += 1,
@@ -121,7 +128,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             retransmits += measured.transport.last().map_or(0, |info| u64::from(info.retransmits));
             throughput = measured.throughput.map(|t| t.bits_per_second).or(throughput);
         }
-        anyhow::Ok((own_cpu()?.saturating_sub(before), start.elapsed()))
+        let taken = (own_cpu()?.saturating_sub(before), start.elapsed());
+        if args.load {
+            loaded = load(&prober, &args.url).await?;
+        }
+        anyhow::Ok(taken)
     })?;
     let rss_mib = usage::of(std::process::id())?.rss_mib;
     let (cpu_us, wall_us) = (micros(cpu), micros(wall));
@@ -131,13 +142,34 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "cpu_us": cpu_us,
             "wall_us": wall_us,
             "rss_mib": rss_mib,
+            "tls_local_us": median(local),
             "retransmits": retransmits,
             "failed": failed,
             "throughput_bps": throughput,
+            "load": loaded,
             "stages_us": found,
         })
     );
     Ok(())
+}
+
+/// What the line carries, and how it answers meanwhile.
+async fn load(prober: &Prober, url: &Url) -> anyhow::Result<Value> {
+    let tests = Tests { download: true, upload: true, responsiveness: true };
+    let mut measured = prober.measure(url).await;
+    prober.load(&mut measured, tests, &LoadOptions::default(), &Allowance::of(1 << 30)).await;
+    if let Some(failure) = measured.any_failure() {
+        bail!("{}: {}", failure.kind, failure.detail);
+    }
+    let latency = measured.latency.as_ref().context("no latency under load")?;
+    Ok(json!({
+        "download_bps": measured.throughput.map(|carried| carried.bits_per_second),
+        "upload_bps": measured.upload.map(|carried| carried.bits_per_second),
+        "idle_us": latency.idle.map(micros),
+        "loaded_us": latency.loaded.map(micros),
+        "rpm": latency.rpm,
+        "confidence": latency.confidence.map(probe::Confidence::name),
+    }))
 }
 
 fn stages(measured: &Measurement) -> anyhow::Result<Stages> {

@@ -6,6 +6,7 @@
 //! failure is charged to the stage in which it happened.
 
 pub mod agent;
+pub mod echo;
 pub mod failure;
 pub mod family;
 #[doc(hidden)]

@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::time::Instant as Deadline;
 use url::Url;
 
+use crate::echo::{self, EchoOptions};
 use crate::failure::{Failure, kind};
 use crate::family::{Families, Family};
 use crate::load::{self, Allowance, LoadOptions, Tests};
@@ -31,7 +32,7 @@ mod redirect;
 pub(crate) mod resolve;
 mod server_timing;
 pub(crate) mod socket;
-mod stamp;
+pub(crate) mod stamp;
 mod stream;
 mod system;
 pub(crate) mod tcp_info;
@@ -160,6 +161,13 @@ impl Prober {
         allowance: &Allowance,
     ) {
         load::run(&self.client, m, tests, options, allowance).await;
+    }
+
+    /// Sends echoes to where a measurement was made, and adds to it what came back.
+    pub async fn echo(&self, m: &mut Measurement, options: &EchoOptions) {
+        if let (None, Some(address)) = (&m.failure, m.remote_addr) {
+            m.echoes = Some(echo::echo(address, options).await);
+        }
     }
 
     async fn follow(

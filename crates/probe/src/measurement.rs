@@ -7,6 +7,7 @@ use model::wire::{WireEvent, WireTimings};
 use url::Url;
 use uuid::Uuid;
 
+use crate::echo::Echoes;
 use crate::{Failure, Identity, VERSION};
 
 mod attempt;
@@ -96,6 +97,8 @@ pub struct Measurement {
     pub upload_failure: Option<Failure>,
     /// Latency at rest and under load, where that was asked for.
     pub latency: Option<Latency>,
+    /// Small packets there and back, where that was asked for.
+    pub echoes: Option<Echoes>,
 }
 
 /// What the handshake agreed on.
@@ -177,6 +180,7 @@ impl Measurement {
             upload: None,
             upload_failure: None,
             latency: None,
+            echoes: None,
         }
     }
 
@@ -242,7 +246,7 @@ impl Measurement {
             alpn: session.and_then(|t| t.alpn.clone()),
             cert_expires_ms: self.certificate.as_ref().map(|c| c.expires_ms),
             tcp_info: self.transport.last().map(TcpInfo::wire),
-            latency: self.latency.as_ref().map(Latency::wire),
+            latency: latency::wire(self.latency.as_ref(), self.echoes.as_ref()),
             probe_version: Some(VERSION.to_owned()),
             labels: identity.labels.clone(),
         }

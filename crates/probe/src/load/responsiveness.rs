@@ -140,7 +140,6 @@ impl Run<'_> {
             idle: None,
             loaded: rpm::median(&loaded(last)),
             jitter: None,
-            loss: None,
             rpm: terms.as_ref().and_then(rpm::rpm),
             terms,
             confidence: Some(stable::confidence(intervals.len(), is_stable)),

@@ -9,13 +9,13 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, socko
 
 /// Has the kernel stamp what this socket receives from now on. Where it can't, the time of the
 /// reading stands.
-pub(super) fn enable(socket: &impl AsFd) {
+pub(crate) fn enable(socket: &impl AsFd) {
     let _ = setsockopt(socket, sockopt::ReceiveTimestampns, &true);
 }
 
 /// Reads without waiting: how much, and when it came. Not before `not_before`: a wall clock that
 /// was set meanwhile tells nothing, and then the time of the reading stands.
-pub(super) fn receive(
+pub(crate) fn receive(
     socket: &impl AsRawFd,
     buffer: &mut [u8],
     not_before: Instant,

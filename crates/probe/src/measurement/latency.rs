@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::wire::WireLatency;
 
 use super::ms;
+use crate::echo::Echoes;
 
 /// What a responsiveness test found (draft-ietf-ippm-responsiveness): the terms of the formula
 /// beside its result, since two tools with the same terms may well give two results.
@@ -16,8 +17,6 @@ pub struct Latency {
     pub loaded: Option<Duration>,
     /// Mean difference of consecutive round trips at rest.
     pub jitter: Option<Duration>,
-    /// Echoes that did not come back, 0 to 1.
-    pub loss: Option<f64>,
     /// Round trips a minute under load.
     pub rpm: Option<f64>,
     /// What `rpm` was computed from.
@@ -63,15 +62,19 @@ impl Confidence {
     }
 }
 
-impl Latency {
-    /// As the event has it.
-    pub(super) fn wire(&self) -> WireLatency {
-        WireLatency {
-            idle_ms: self.idle.map(ms),
-            loaded_ms: self.loaded.map(ms),
-            jitter_ms: self.jitter.map(ms),
-            loss_ratio: self.loss,
-            rpm: self.rpm,
-        }
+/// As the event has it. What echoes and a test under load both tell is that of the echoes, of which
+/// there are more.
+pub(super) fn wire(latency: Option<&Latency>, echoes: Option<&Echoes>) -> Option<WireLatency> {
+    if latency.is_none() && echoes.is_none() {
+        return None;
     }
+    let idle = echoes.and_then(Echoes::median).or_else(|| latency?.idle);
+    let jitter = echoes.and_then(Echoes::jitter).or_else(|| latency?.jitter);
+    Some(WireLatency {
+        idle_ms: idle.map(ms),
+        loaded_ms: latency.and_then(|latency| latency.loaded).map(ms),
+        jitter_ms: jitter.map(ms),
+        loss_ratio: echoes.map(Echoes::loss),
+        rpm: latency.and_then(|latency| latency.rpm),
+    })
 }

@@ -1,6 +1,7 @@
 //! The probe against real sockets.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod echo;
 mod faults;
 mod hostile;
 mod load;
