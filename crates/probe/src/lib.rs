@@ -22,8 +22,8 @@ pub use family::{Families, Family};
 pub use identity::Identity;
 pub use measure::{Options, Prober, SetupError};
 pub use measurement::{
-    Attempt, Certificate, Confidence, Latency, Lookup, Measurement, ServerTiming, TcpInfo, Terms,
-    Throughput, Tls, Transport,
+    Attempt, Certificate, Confidence, Latency, Lookup, Measurement, QuicPath, ServerTiming,
+    TcpInfo, Terms, Throughput, Tls, Transport,
 };
 pub use target::{parse_resolver, parse_target};
 

@@ -27,6 +27,8 @@ pub(crate) mod connect;
 pub(crate) mod dns;
 mod exchange;
 pub(crate) mod http;
+#[cfg(feature = "http3")]
+mod http3;
 pub(crate) mod open;
 mod redirect;
 pub(crate) mod resolve;
@@ -56,6 +58,9 @@ pub struct Options {
     pub stage_timeout: Option<Duration>,
     /// Whether HTTP/2 is offered beside HTTP/1.1 on https.
     pub http2: bool,
+    /// Whether https targets are measured over HTTP/3 and nothing else.
+    #[cfg(feature = "http3")]
+    pub http3: bool,
     /// Whether [`Prober::measure`] measures throughput.
     pub throughput: bool,
     /// Limit for the transfer of the fixed object, its connection included.
@@ -74,6 +79,8 @@ impl Default for Options {
             timeout: Duration::from_secs(10),
             stage_timeout: None,
             http2: true,
+            #[cfg(feature = "http3")]
+            http3: false,
             throughput: true,
             throughput_timeout: Duration::from_secs(30),
             max_body: 1 << 20,
@@ -251,6 +258,10 @@ impl Run<'_> {
         self.start = Instant::now();
         self.deadline = Deadline::now() + self.prober.options.timeout;
         let addresses = self.resolve(plan, port).await?;
+        #[cfg(feature = "http3")]
+        if self.prober.options.http3 && target.scheme() == "https" {
+            return self.over_quic(&target, &host, &addresses).await;
+        }
         let (stream, address) = self.connect(&addresses).await?;
         let opened = self.open(&target, stream).await?;
         self.request(&target, opened).await?;
@@ -314,24 +325,82 @@ impl Run<'_> {
 
     async fn request(&mut self, target: &Url, opened: open::Opened) -> Result<(), Failure> {
         let answer = opened.get(target, &[], self.stage_deadline()).await?;
-        let (status, answered) = (answer.head.status, answer.answered);
         self.m.transport.answered = self.ask_kernel();
-        self.m.request = Some(answer.request);
-        self.m.ttfb = Some(answer.ttfb);
-        self.m.location = redirect::location(target, &answer.head);
-        let timing = answer.head.headers.get_all("server-timing");
-        self.m.server_timing =
-            server_timing::parse(timing.iter().filter_map(|value| value.to_str().ok()));
-        self.m.status = Some(status.as_u16());
-        self.m.http_version = Some(match answer.head.version {
-            ::http::Version::HTTP_2 => "2",
-            ::http::Version::HTTP_10 => "1.0",
-            _ => "1.1",
-        });
+        self.answered(target, &answer.head, (answer.request, answer.ttfb));
+        let answered = answer.answered;
         let (progress, end) =
             answer.read_body(self.prober.options.max_body, self.stage_deadline()).await;
         let ended = Instant::now();
         self.m.transport.ended = self.ask_kernel();
+        self.ended(answered, ended, progress, end)
+    }
+
+    /// The same over QUIC, where connection and handshake are one. Addresses are tried one after
+    /// another, each for an equal share of the time that is left.
+    #[cfg(feature = "http3")]
+    async fn over_quic(
+        &mut self,
+        target: &Url,
+        host: &url::Host<&str>,
+        addresses: &[SocketAddr],
+    ) -> Result<SocketAddr, Failure> {
+        let client = &self.prober.client;
+        let mut outcome = Err(Failure::new(ErrorStage::Tls, kind::TLS_FAILED, "no address"));
+        for (nth, &address) in addresses.iter().enumerate() {
+            let left = u32::try_from(addresses.len() - nth).unwrap_or(1);
+            let now = Deadline::now();
+            let share = self.stage_deadline().saturating_duration_since(now) / left;
+            self.m.remote_addr = Some(address);
+            let (shaken, certificate) = http3::shake(client, host, address, now + share).await;
+            self.m.certificate = certificate;
+            outcome = shaken.map(|shaken| (shaken, address));
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        let (shaken, address) = outcome?;
+        self.m.tls = Some(shaken.time);
+        self.m.tls_session = Some(shaken.session.clone());
+        let mut answer = http3::get(shaken, target, self.stage_deadline()).await?;
+        self.answered(target, &answer.head, (answer.request, answer.ttfb));
+        let most = self.prober.options.max_body;
+        let (progress, end) = answer.read_body(most, self.stage_deadline()).await;
+        let ended = Instant::now();
+        self.m.quic = Some(answer.path());
+        self.ended(answer.answered, ended, progress, end)?;
+        Ok(address)
+    }
+
+    /// The head of the response has come.
+    fn answered(
+        &mut self,
+        target: &Url,
+        head: &::http::response::Parts,
+        (request, ttfb): (Duration, Duration),
+    ) {
+        self.m.request = Some(request);
+        self.m.ttfb = Some(ttfb);
+        self.m.location = redirect::location(target, head);
+        let timing = head.headers.get_all("server-timing");
+        self.m.server_timing =
+            server_timing::parse(timing.iter().filter_map(|value| value.to_str().ok()));
+        self.m.status = Some(head.status.as_u16());
+        self.m.http_version = Some(match head.version {
+            ::http::Version::HTTP_3 => "3",
+            ::http::Version::HTTP_2 => "2",
+            ::http::Version::HTTP_10 => "1.0",
+            _ => "1.1",
+        });
+    }
+
+    /// Its body has ended, in one way or another.
+    fn ended(
+        &mut self,
+        answered: Instant,
+        ended: Instant,
+        progress: http::Progress,
+        end: BodyEnd,
+    ) -> Result<(), Failure> {
         self.m.body_bytes = Some(progress.bytes);
         self.m.body_complete = matches!(end, BodyEnd::Complete);
         match end {
@@ -344,8 +413,9 @@ impl Run<'_> {
         }
         self.m.transfer = Some(ended.saturating_duration_since(answered));
         self.m.total = Some(ended.saturating_duration_since(self.start));
-        if status.is_client_error() || status.is_server_error() {
-            let what = format!("status {}", status.as_u16());
+        let status = self.m.status.unwrap_or_default();
+        if status >= 400 {
+            let what = format!("status {status}");
             return Err(Failure::new(ErrorStage::Http, kind::HTTP_ERROR, what));
         }
         Ok(())

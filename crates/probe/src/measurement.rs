@@ -13,12 +13,14 @@ use crate::{Failure, Identity, VERSION};
 mod attempt;
 mod latency;
 mod lookup;
+mod quic;
 mod server_timing;
 mod transport;
 
 pub use attempt::Attempt;
 pub use latency::{Confidence, Latency, Terms};
 pub use lookup::Lookup;
+pub use quic::QuicPath;
 pub use server_timing::ServerTiming;
 pub use transport::{TcpInfo, Transport};
 
@@ -60,7 +62,7 @@ pub struct Measurement {
     pub failure: Option<Failure>,
     /// Status of the response.
     pub status: Option<u16>,
-    /// `1.1` or `2`.
+    /// `1.0`, `1.1`, `2` or `3`.
     pub http_version: Option<&'static str>,
     /// Bytes of the response's body that were read.
     pub body_bytes: Option<u64>,
@@ -78,6 +80,8 @@ pub struct Measurement {
     pub attempts: Vec<Attempt>,
     /// The kernel's view of the first connection.
     pub transport: Transport,
+    /// What QUIC says of the path, over HTTP/3.
+    pub quic: Option<QuicPath>,
     /// What the server says of its own time.
     pub server_timing: Vec<ServerTiming>,
     /// Where the response sends the reader. Following it is a measurement of its own.
@@ -171,6 +175,7 @@ impl Measurement {
             lookups: Vec::new(),
             attempts: Vec::new(),
             transport: Transport::default(),
+            quic: None,
             server_timing: Vec::new(),
             location: None,
             tls_session: None,

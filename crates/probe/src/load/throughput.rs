@@ -12,8 +12,9 @@ use super::rate::{Interval, steady};
 use super::{Allowance, Carried, Direction, Found, Goal, LoadOptions, upload};
 use crate::failure::Failure;
 
-/// How often the bytes are counted.
-const SAMPLE: Duration = Duration::from_millis(100);
+/// So often are the bytes counted: what waits for a lost packet comes in a burst, and an interval must
+/// be long enough to hold both.
+const SAMPLES: u32 = 20;
 
 pub(super) async fn measure(
     goal: Goal<'_>,
@@ -65,7 +66,7 @@ pub(super) async fn measure(
 
 /// Counts until the time is over, or all work is.
 async fn watch(flows: &[Flow], duration: Duration) -> Vec<Interval> {
-    let mut ticks = time::interval(SAMPLE);
+    let mut ticks = time::interval((duration / SAMPLES).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     let start = Instant::now();

@@ -181,7 +181,7 @@ fn of_short_body(failure: &mut Failure, bytes: u64, declared: u64) {
 }
 
 impl Progress {
-    fn add(&mut self, bytes: u64, now: Instant) {
+    pub(super) fn add(&mut self, bytes: u64, now: Instant) {
         self.bytes += bytes;
         match &mut self.span {
             Some((_, last)) => *last = now,

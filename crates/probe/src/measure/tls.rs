@@ -83,6 +83,24 @@ impl Client {
         Ok(Self { config, verifier })
     }
 
+    /// The same trust for QUIC, which has nothing older than TLS 1.3.
+    #[cfg(feature = "http3")]
+    pub(super) fn quic(
+        &self,
+        seen: Arc<OnceLock<CertificateDer<'static>>>,
+    ) -> Result<ClientConfig, rustls::Error> {
+        let provider = Arc::clone(self.config.crypto_provider());
+        let verifier = Remembering { inner: Arc::clone(&self.verifier), seen };
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"h3".to_vec()];
+        Ok(config)
+    }
+
     /// Shakes hands on a fresh connection.
     pub(crate) async fn handshake(
         &self,

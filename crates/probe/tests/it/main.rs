@@ -4,6 +4,7 @@
 mod echo;
 mod faults;
 mod hostile;
+mod http3;
 mod load;
 mod raw;
 mod seeds;
