@@ -6,7 +6,9 @@
 //! failure is charged to the stage in which it happened.
 
 pub mod agent;
+pub mod check;
 pub mod echo;
+pub mod exporter;
 pub mod failure;
 pub mod family;
 #[doc(hidden)]
@@ -15,6 +17,9 @@ pub mod identity;
 pub mod load;
 pub mod measure;
 pub mod measurement;
+pub mod output;
+pub mod progress;
+pub mod render;
 pub mod target;
 
 pub use failure::Failure;

@@ -1,22 +1,37 @@
 //! `qoe-probe`: the agent alone, small, for other people's machines.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::Parser;
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
 use probe::agent::{self, SpoolError};
+use probe::check::{self, Defaults};
+use probe::exporter;
+use probe::render::Style;
+use probe::render::colour::{Surroundings, When};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Measure DNS, TCP, TLS, HTTP and throughput of targets and ship the events to a qoe server.
+/// Measure DNS, TCP, TLS, HTTP and throughput of targets.
 #[derive(Parser)]
-#[command(name = "qoe-probe", version)]
+#[command(name = "qoe-probe", version, disable_help_subcommand = true)]
 struct Cli {
-    #[command(flatten)]
-    agent: agent::Agent,
+    #[command(subcommand)]
+    command: Command,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<ExitCode> {
+#[derive(Subcommand)]
+enum Command {
+    /// Measure targets on a schedule and ship the events to a qoe server
+    Run(agent::Agent),
+    /// Measure now and show where the time goes
+    Once(check::Args),
+    /// Measure when Prometheus asks, under blackbox_exporter's names
+    Exporter(exporter::Args),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -24,10 +39,28 @@ async fn main() -> anyhow::Result<ExitCode> {
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
         )
         .init();
-    let config = cli.agent.into_config()?;
-    let shutdown = CancellationToken::new();
-    tokio::spawn(cancel_on_signal(shutdown.clone()));
-    match agent::run(config, None, shutdown).await {
+    match cli.command {
+        Command::Once(args) => check::run(&args, &defaults()),
+        Command::Run(agent) => run(agent),
+        Command::Exporter(args) => {
+            one_thread()?.block_on(async {
+                let shutdown = CancellationToken::new();
+                tokio::spawn(cancel_on_signal(shutdown.clone()));
+                exporter::run(args, shutdown).await
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run(agent: agent::Agent) -> anyhow::Result<ExitCode> {
+    let config = agent.into_config()?;
+    let ended = one_thread()?.block_on(async {
+        let shutdown = CancellationToken::new();
+        tokio::spawn(cancel_on_signal(shutdown.clone()));
+        agent::run(config, None, shutdown).await
+    });
+    match ended {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(error) if error.is::<SpoolError>() => {
             eprintln!("qoe-probe: {error}");
@@ -39,6 +72,28 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 /// `EX_TEMPFAIL`: another probe has the spool.
 const TRY_LATER: u8 = 75;
+
+/// A hand-over to another thread would end up in the timings.
+fn one_thread() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("starting the runtime")
+}
+
+fn defaults() -> Defaults {
+    let term = std::env::var("TERM").ok();
+    let surroundings = Surroundings {
+        terminal: std::io::stdout().is_terminal(),
+        no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+        term: term.as_deref(),
+    };
+    Defaults {
+        resolver: None,
+        ca_file: None,
+        timeout: None,
+        throughput: None,
+        style: Style::choose(When::Auto, surroundings),
+    }
+}
 
 /// Ctrl-C and SIGTERM stop the agent.
 async fn cancel_on_signal(shutdown: CancellationToken) {

@@ -207,6 +207,12 @@ impl Measurement {
         ]
     }
 
+    /// How long attempts that did not bring the connection held up the one that did.
+    pub fn attempts_before(&self) -> Duration {
+        let connected = self.attempts.iter().find(|attempt| attempt.connected());
+        connected.map_or(Duration::ZERO, |attempt| attempt.started)
+    }
+
     /// What of the total is in no stage: attempts at other addresses, keys made before the
     /// handshake, waking up. With the stages it adds up to the total.
     pub fn residual(&self) -> Option<Duration> {

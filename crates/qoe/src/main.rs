@@ -4,9 +4,9 @@ mod cli;
 mod commands;
 mod exit;
 mod logging;
-mod output;
-mod progress;
-mod render;
+use ::probe::output;
+use ::probe::progress;
+use ::probe::render;
 mod settings;
 mod signals;
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod echo;
+mod exporter;
 mod faults;
 mod hostile;
 mod http3;

@@ -20,6 +20,7 @@ const TARGETS: usize = 20;
 
 fn probe(ingest: SocketAddr, target: SocketAddr, spool: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qoe-probe"));
+    command.arg("run");
     command.env_clear().args(["--interval", "1s", "--no-throughput", "--client-id", "p"]);
     command.args(["--ingest", &format!("http://{ingest}")]).arg("--spool").arg(spool);
     for n in 0..TARGETS {

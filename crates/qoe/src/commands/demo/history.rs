@@ -14,12 +14,12 @@ use tokio::time::Instant;
 
 use super::watch::{self, Watch};
 use super::world::{CLIENTS, World};
-use crate::commands::check::view;
 use crate::commands::now_ms;
 use crate::commands::report::incident::{Fleet, Incident, Told, incidents};
 use crate::commands::report::view as report;
 use crate::progress::Progress;
 use crate::render::{Style, units};
+use ::probe::check::view;
 
 /// Measurements to know the target by: enough for a median, some seconds.
 const CALIBRATION: usize = 21;

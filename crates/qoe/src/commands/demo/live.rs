@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use super::faults::{self, LiveFault};
 use super::watch::{self, Watch};
 use super::world::{CLIENTS, World};
-use crate::commands::check::view;
 use crate::commands::now_ms;
 use crate::commands::report::incident::Told;
 use crate::commands::report::view::clock;
@@ -25,6 +24,7 @@ use crate::output::print;
 use crate::progress::Progress;
 use crate::render::sparkline::sparkline;
 use crate::render::{Ink, Style, units};
+use ::probe::check::view;
 
 /// How long each fault lasts: most of a window, so that the window shows it, and not all, so that
 /// the next one begins well.

@@ -10,10 +10,10 @@ use ::probe::agent::{Observer, Summary};
 use server::roles::LOCAL_READ_TOKEN;
 use url::Url;
 
-use crate::commands::check::view;
 use crate::commands::now_ms;
 use crate::output;
 use crate::render::{Ink, Style, units};
+use ::probe::check::view;
 
 /// Where the data is, where the server listens, and what to type next.
 pub(super) fn where_to_look(dir: &Path, url: &str, targets: &[Url], style: Style) -> String {

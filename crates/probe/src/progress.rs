@@ -9,25 +9,25 @@ use tokio::time::Instant;
 use crate::render::units;
 
 /// Where progress goes.
-pub(crate) struct Progress {
+pub struct Progress {
     live: bool,
     plain: bool,
 }
 
 impl Progress {
     /// Overwrites its line on a terminal, and says nothing elsewhere.
-    pub(crate) fn on_terminal() -> Self {
+    pub fn on_terminal() -> Self {
         Self { live: io::stderr().is_terminal(), plain: false }
     }
 
     /// Overwrites its line on a terminal, and says each step once elsewhere.
-    pub(crate) fn everywhere() -> Self {
+    pub fn everywhere() -> Self {
         let live = io::stderr().is_terminal();
         Self { live, plain: !live }
     }
 
     /// A step begins.
-    pub(crate) fn step(&self, text: &str) {
+    pub fn step(&self, text: &str) {
         if self.plain {
             write(&format!("{text}\n"));
         }
@@ -35,19 +35,19 @@ impl Progress {
     }
 
     /// How far the step is; seen on a terminal only.
-    pub(crate) fn update(&self, text: &str) {
+    pub fn update(&self, text: &str) {
         if self.live {
             write(&format!("\r\x1b[K{text}"));
         }
     }
 
     /// Takes the line away, before something else is printed.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.update("");
     }
 
     /// Waits until a moment, counting down.
-    pub(crate) async fn wait_until(&self, moment: Instant, what: &str) {
+    pub async fn wait_until(&self, moment: Instant, what: &str) {
         let left = || moment.saturating_duration_since(Instant::now());
         self.step(&format!("{what}, {}", units::span(left())));
         while !left().is_zero() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ::probe::Measurement;
+use crate::Measurement;
 use model::sketch::{Quantile, Sketch};
 
 use crate::render::sparkline::{sparkline, squeeze};

@@ -7,16 +7,16 @@ use super::{Ink, Style};
 
 /// One stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
+pub struct Row {
     /// What it is called.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// How it went.
-    pub(crate) outcome: Outcome,
+    pub outcome: Outcome,
 }
 
 /// How a stage went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It completed in this time.
     Took(Duration),
     /// It failed, after this time where that is known; the text says why.
@@ -26,11 +26,11 @@ pub(crate) enum Outcome {
 }
 
 /// Columns a bar may take: with names and times before them, lines stay below 80.
-pub(crate) const WIDTH: usize = 48;
+pub const WIDTH: usize = 48;
 
 /// Draws the rows, one line each, every line ending in a newline. Bars share one scale: the
 /// whole width is `total`, or the sum of the stages where that is more.
-pub(crate) fn waterfall(rows: &[Row], total: Option<Duration>, style: Style) -> String {
+pub fn waterfall(rows: &[Row], total: Option<Duration>, style: Style) -> String {
     let sum: Duration = rows.iter().filter_map(|row| row.outcome.duration()).sum();
     let full = total.unwrap_or(sum).max(sum);
     let slowest = rows.iter().filter_map(|row| row.outcome.took()).max();

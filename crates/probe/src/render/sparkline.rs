@@ -8,7 +8,7 @@ const ASCII: [char; 8] = ['_', '.', '-', '~', '=', '+', '*', '#'];
 /// One character a value, lowest to highest over the values there are; a space for a gap. A
 /// curve that hardly moves (by less than a tenth) is drawn flat and low, so that noise does not
 /// look like a mountain range.
-pub(crate) fn sparkline(values: &[Option<f64>], style: Style) -> String {
+pub fn sparkline(values: &[Option<f64>], style: Style) -> String {
     let marks = if style.blocks { BLOCKS } else { ASCII };
     let known = || values.iter().flatten().copied();
     let (Some(low), Some(high)) = (known().reduce(f64::min), known().reduce(f64::max)) else {
@@ -27,7 +27,7 @@ pub(crate) fn sparkline(values: &[Option<f64>], style: Style) -> String {
 
 /// At most `width` values out of a longer row: of each bin the largest, since a peak is what one
 /// looks for. A bin is a gap only where all of it is.
-pub(crate) fn squeeze(values: &[Option<f64>], width: usize) -> Vec<Option<f64>> {
+pub fn squeeze(values: &[Option<f64>], width: usize) -> Vec<Option<f64>> {
     if values.len() <= width {
         return values.to_vec();
     }

@@ -12,6 +12,7 @@
 //!       "event": {"event_id": "…", "timings": {"dns_ms": 12.4}},
 //!       "ok": true, "exit_code": 0, "failure": null,
 //!       "transfer": {"bits_per_second": 94300000, "bytes": 1000000, "complete": true},
+//!       "details": {"residual_ms": 0.2, "lookups": [], "attempts": [], "server_timing": []},
 //!       "verdict": "OK. …"
 //!     }]
 //!   }]
@@ -22,8 +23,12 @@
 //! `{"stage", "type", "detail"}`. Absent is null or left out, never 0.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use ::probe::{Identity, Measurement};
+use serde_json::{Value, json};
+
+use crate::measurement::ms;
+use crate::{Confidence, Identity, Measurement, Throughput};
 use model::sketch::{Quantile, Sketch};
 use model::wire::WireEvent;
 use model::{ErrorStage, Micros};
@@ -64,6 +69,8 @@ struct Run<'a> {
     exit_code: u8,
     failure: Option<Failure<'a>>,
     transfer: Option<Transfer>,
+    upload: Option<Transfer>,
+    details: Value,
     verdict: String,
 }
 
@@ -77,8 +84,79 @@ struct Failure<'a> {
 #[derive(Serialize)]
 struct Transfer {
     bits_per_second: u64,
+    low_bits_per_second: Option<u64>,
     bytes: u64,
     complete: bool,
+}
+
+fn transfer(t: Throughput) -> Transfer {
+    Transfer {
+        bits_per_second: t.bits_per_second,
+        low_bits_per_second: t.low_bits_per_second,
+        bytes: t.bytes,
+        complete: t.complete,
+    }
+}
+
+/// What the event has no place for.
+fn details(m: &Measurement) -> Value {
+    let time = |time: Option<Duration>| time.map(ms);
+    let lookups = m.lookups.iter().map(|lookup| {
+        json!({
+            "question": lookup.question, "time_ms": time(lookup.time),
+            "rcode": lookup.rcode, "addresses": lookup.addresses,
+        })
+    });
+    let attempts = m.attempts.iter().map(|attempt| {
+        json!({
+            "address": attempt.address, "started_ms": ms(attempt.started),
+            "time_ms": ms(attempt.time), "connected": attempt.connected(),
+            "abandoned": attempt.abandoned,
+            "error_type": attempt.failure.as_ref().map(|failure| failure.kind),
+        })
+    });
+    let server_timing = m.server_timing.iter().map(|metric| {
+        json!({
+            "name": metric.name, "duration_ms": time(metric.duration),
+            "description": metric.description,
+        })
+    });
+    let latency = m.latency.as_ref().map(|latency| {
+        json!({
+            "confidence": latency.confidence.map(Confidence::name),
+            "bytes": latency.bytes,
+            "terms_ms": latency.terms.map(|terms| json!({
+                "tcp": ms(terms.tcp), "tls": time(terms.tls),
+                "http": ms(terms.http), "loaded": ms(terms.loaded),
+            })),
+        })
+    });
+    let echoes = m.echoes.as_ref().map(|echoes| {
+        json!({
+            "method": echoes.method.name(), "why_not_better": echoes.why_not_better,
+            "sent": echoes.sent, "received": echoes.round_trips.len(),
+            "duplicates": echoes.duplicates, "reordered": echoes.reordered,
+        })
+    });
+    let quic = m.quic.map(|path| {
+        json!({
+            "rtt_ms": ms(path.rtt), "sent_packets": path.sent_packets,
+            "lost_packets": path.lost_packets, "congestion_events": path.congestion_events,
+        })
+    });
+    json!({
+        "residual_ms": time(m.residual()),
+        "tls_local_ms": time(m.tls_local),
+        "local_addr": m.local_addr,
+        "location": m.location.as_ref().map(url::Url::as_str),
+        "lookups": lookups.collect::<Vec<_>>(),
+        "attempts": attempts.collect::<Vec<_>>(),
+        "out_of_order": m.transport.last().map(|info| info.out_of_order),
+        "server_timing": server_timing.collect::<Vec<_>>(),
+        "responsiveness": latency,
+        "echoes": echoes,
+        "quic": quic,
+    })
 }
 
 /// The document for all targets, each with its measurements.
@@ -118,13 +196,11 @@ fn run<'a>(m: &'a Measurement, identity: &Identity) -> Run<'a> {
     Run {
         event: m.to_event(identity),
         ok: failure.is_none(),
-        exit_code: failure.map_or(0, ::probe::Failure::exit_code),
+        exit_code: failure.map_or(0, crate::Failure::exit_code),
         failure: failure.map(|f| Failure { stage: f.stage, r#type: f.kind, detail: &f.detail }),
-        transfer: m.throughput.map(|t| Transfer {
-            bits_per_second: t.bits_per_second,
-            bytes: t.bytes,
-            complete: t.complete,
-        }),
+        transfer: m.throughput.map(transfer),
+        upload: m.upload.map(transfer),
+        details: details(m),
         verdict: verdict::sentence(&Facts::of(m, m.started_ms)).text(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ::probe::{Failure, Measurement};
+use crate::{Failure, Measurement};
 use model::ErrorStage;
 
 use crate::render::units::{self, rough};

@@ -5,16 +5,16 @@ use std::fmt::Display;
 
 /// What may be drawn on one output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Style {
+pub struct Style {
     /// Escape sequences for colour.
-    pub(crate) colour: bool,
+    pub colour: bool,
     /// Characters beyond ASCII for bars and curves.
-    pub(crate) blocks: bool,
+    pub blocks: bool,
 }
 
 /// What a colour stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ink {
+pub enum Ink {
     /// As it should be.
     Good,
     /// Worth a look.
@@ -29,7 +29,8 @@ pub(crate) enum Ink {
 
 /// When colour is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum When {
+#[expect(missing_docs, reason = "the help would print it")]
+pub enum When {
     // On a terminal that can, unless NO_COLOR is set.
     #[default]
     Auto,
@@ -41,22 +42,22 @@ pub(crate) enum When {
 
 /// What the surroundings say about an output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Surroundings<'a> {
+pub struct Surroundings<'a> {
     /// The output is a terminal.
-    pub(crate) terminal: bool,
+    pub terminal: bool,
     /// `NO_COLOR` is set and not empty.
-    pub(crate) no_color: bool,
+    pub no_color: bool,
     /// `TERM`.
-    pub(crate) term: Option<&'a str>,
+    pub term: Option<&'a str>,
 }
 
 impl Style {
     /// No colour, block characters: what a pipe gets.
     #[cfg(test)]
-    pub(crate) const PLAIN: Self = Self { colour: false, blocks: true };
+    pub const PLAIN: Self = Self { colour: false, blocks: true };
 
     /// Decides what may be drawn.
-    pub(crate) fn choose(when: When, on: Surroundings<'_>) -> Self {
+    pub fn choose(when: When, on: Surroundings<'_>) -> Self {
         let dumb = on.term == Some("dumb");
         let colour = match when {
             When::Always => true,
@@ -67,7 +68,7 @@ impl Style {
     }
 
     /// Paints a text where colour is allowed.
-    pub(crate) fn paint(self, ink: Ink, text: impl Display) -> String {
+    pub fn paint(self, ink: Ink, text: impl Display) -> String {
         if !self.colour {
             return text.to_string();
         }

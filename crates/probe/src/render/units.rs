@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 /// What stands where nothing was measured.
-pub(crate) const ABSENT: &str = "–";
+pub const ABSENT: &str = "–";
 
 /// `0.42 ms`, `12.4 ms`, `1.23 s`.
-pub(crate) fn duration(value: Duration) -> String {
+pub fn duration(value: Duration) -> String {
     millis(value.as_secs_f64() * 1e3)
 }
 
 /// The same from milliseconds.
-pub(crate) fn millis(ms: f64) -> String {
+pub fn millis(ms: f64) -> String {
     match ms {
         _ if ms < 0.9995 => format!("{ms:.2} ms"),
         _ if ms < 999.95 => format!("{ms:.1} ms"),
@@ -20,7 +20,7 @@ pub(crate) fn millis(ms: f64) -> String {
 }
 
 /// For a sentence: `4.2 ms`, `88 ms`, `1.2 s`.
-pub(crate) fn rough(value: Duration) -> String {
+pub fn rough(value: Duration) -> String {
     let ms = value.as_secs_f64() * 1e3;
     match ms {
         _ if ms < 0.95 => format!("{ms:.2} ms"),
@@ -31,7 +31,7 @@ pub(crate) fn rough(value: Duration) -> String {
 }
 
 /// `870 kbit/s`, `94.3 Mbit/s`, `1.20 Gbit/s`.
-pub(crate) fn rate(kbps: f64) -> String {
+pub fn rate(kbps: f64) -> String {
     match kbps {
         _ if kbps < 999.5 => format!("{kbps:.0} kbit/s"),
         _ if kbps < 999_950.0 => format!("{:.1} Mbit/s", kbps / 1e3),
@@ -40,7 +40,7 @@ pub(crate) fn rate(kbps: f64) -> String {
 }
 
 /// `512 B`, `64 kB`, `1 MB`, `2.5 MB`, in decimal units.
-pub(crate) fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
     let bytes_f = bytes as f64;
     let (value, unit) = match bytes {
@@ -54,13 +54,13 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// `1 window`, `3 windows`.
-pub(crate) fn count(n: u64, noun: &str) -> String {
+pub fn count(n: u64, noun: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{s}")
 }
 
 /// `12 s`, `3 min`, `2 h 05 min`, `4 d 3 h`.
-pub(crate) fn span(value: Duration) -> String {
+pub fn span(value: Duration) -> String {
     let s = value.as_secs();
     match s {
         0..60 => format!("{s} s"),

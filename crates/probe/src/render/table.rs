@@ -2,7 +2,7 @@
 
 /// How a column is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Align {
+pub enum Align {
     /// Text.
     Left,
     /// Numbers.
@@ -11,7 +11,7 @@ pub(crate) enum Align {
 
 /// Lays rows out below a heading. Widths are counted in characters, so cells must be unpainted.
 /// Every line ends in a newline and in no spaces.
-pub(crate) fn table(heading: &[(&str, Align)], rows: &[Vec<String>]) -> String {
+pub fn table(heading: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let titles: Vec<String> = heading.iter().map(|(title, _)| (*title).to_owned()).collect();
     let width = |column: usize| {
         rows.iter()
