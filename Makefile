@@ -5,10 +5,11 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/qoe-build
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO ?= cargo
 FUZZ_TARGETS ?= dns http spool
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 QOE = $(CARGO_TARGET_DIR)/release/qoe
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench bench-pipeline bench-probe fuzz chaos chaos-mutants servers install clean
+.PHONY: help build probe demo test check bench bench-pipeline bench-probe fuzz chaos chaos-mutants servers install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,11 @@ fuzz: ## Fuzz what reads strangers' bytes, each target for SECONDS (default 60; 
 			$(CACHE)/fuzz/$$target seeds/$$target -- -max_total_time=$(or $(SECONDS),60) || exit 1; \
 		cd ..; \
 	done
+
+probe: ## Build qoe-probe small and static, for other people's machines
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile dist -p qoe-probe --bin qoe-probe \
+		--target $(HOST)
+	@ls -l $(CARGO_TARGET_DIR)/$(HOST)/dist/qoe-probe | awk '{printf "%s: %.1f MB\n", $$NF, $$5 / 1e6}'
 
 install: ## Install qoe and qoe-probe for this user, with link-time optimisation
 	$(CARGO) install --locked --profile dist --path crates/qoe
