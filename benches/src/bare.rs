@@ -140,6 +140,7 @@ fn write(
     }
     put.raw_bind_parameter(at, window.encode())?;
     put.raw_bind_parameter(at + 1, now_ms)?;
+    put.raw_bind_parameter(at + 2, counts.troubled.cast_signed())?;
     put.raw_execute().map(drop)
 }
 

@@ -129,6 +129,8 @@ impl World {
             failure,
             timings,
             throughput,
+            troubled: false,
+            gap: None,
         }
     }
 
@@ -174,6 +176,9 @@ impl World {
             tcp_info: None,
             latency: None,
             probe_version: None,
+            clock_offset_ms: None,
+            probe_trouble: Vec::new(),
+            gap: None,
             labels: std::collections::BTreeMap::new(),
         }
     }

@@ -80,7 +80,7 @@ impl Bare {
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![&names, &targets, &starts];
         values.extend((0..10).map(|_| &counts as &(dyn ToSql + Sync)));
         values.extend((0..18).map(|_| &percentiles as &(dyn ToSql + Sync)));
-        values.extend([&sketches as &(dyn ToSql + Sync), &counts, &now]);
+        values.extend([&sketches as &(dyn ToSql + Sync), &counts, &counts, &now]);
         tx.execute(&self.put, &values).context("writing windows")?;
         tx.commit()?;
         Ok(())

@@ -92,6 +92,8 @@ impl Feed {
             failure: None,
             timings: Timings { dns: us(12), tcp: us(21), tls: us(44), ttfb: us(88), total: None },
             throughput: None,
+            troubled: false,
+            gap: None,
         }
     }
 

@@ -24,6 +24,8 @@ pub use label::{Label, UnknownLabel};
 pub use runs::{Run, runs};
 pub use verdict::{Diagnosis, Excess, Lacking, Outcome, Shortage, Stats, Threshold, Verdict};
 
+use std::borrow::Cow;
+
 use judge::Judge;
 
 use crate::units::Minute;
@@ -50,12 +52,23 @@ pub struct CellWindow {
 /// What is said of a window rests on those before it, up to an hour of good ones: the first
 /// few are never judged for want of a past, and a fault that was open before the first window
 /// looks usual. So hand in some hours more than are to be told.
+///
+/// A window of which every event was set aside says nothing of the target: it is judged by nobody,
+/// and those around it are judged as if it were not there.
 pub fn diagnose(windows: &[CellWindow], now_ms: i64) -> Vec<Verdict> {
-    let mut judge = Judge::new(windows);
+    let speaks = |w: &CellWindow| w.window.counts().total > 0 || w.window.counts().troubled == 0;
+    let speaking = match windows.iter().all(speaks) {
+        true => Cow::Borrowed(windows),
+        false => Cow::Owned(windows.iter().filter(|w| speaks(w)).cloned().collect()),
+    };
+    let mut judge = Judge::new(&speaking);
     let verdict = |w: &CellWindow| Verdict {
         start: w.start,
         provisional: now_ms < w.start.end_ms() + WATERMARK_MS,
-        outcome: judge.next(),
+        outcome: match speaks(w) {
+            true => judge.next(),
+            false => Outcome::InsufficientData(Shortage::nothing_measured()),
+        },
     };
     windows.iter().map(verdict).collect()
 }

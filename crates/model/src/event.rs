@@ -66,6 +66,17 @@ pub struct Timings {
     pub total: Option<Micros>,
 }
 
+/// Events that a probe lost before the one that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// How many, 1 or more.
+    pub count: u64,
+    /// The time of the oldest, milliseconds since the Unix epoch, where it is known.
+    pub first_ts_ms: Option<i64>,
+    /// The time of the newest, where it is known.
+    pub last_ts_ms: Option<i64>,
+}
+
 /// A checked event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -83,6 +94,11 @@ pub struct Event {
     pub timings: Timings,
     /// Download goodput.
     pub throughput: Option<BitsPerSecond>,
+    /// Whether the probe says that it was in trouble itself: then the event is kept and counted,
+    /// but what it measured says nothing of its target.
+    pub troubled: bool,
+    /// What the probe lost before it.
+    pub gap: Option<Gap>,
 }
 
 impl Event {
@@ -147,6 +163,8 @@ mod tests {
                 total: None,
             },
             throughput: Some(BitsPerSecond(5)),
+            troubled: false,
+            gap: None,
         }
     }
 

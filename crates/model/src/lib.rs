@@ -13,6 +13,6 @@ pub mod units;
 pub mod window;
 pub mod wire;
 
-pub use event::{ClientId, Event, SchemaVersion, Target};
+pub use event::{ClientId, Event, Gap, SchemaVersion, Target};
 pub use stage::{ErrorStage, Metric, Stage};
 pub use units::{BitsPerSecond, Micros, Minute};

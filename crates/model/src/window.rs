@@ -10,6 +10,9 @@ use crate::stage::{ErrorStage, Metric};
 
 /// The first byte of an encoded window.
 const VERSION: u8 = 1;
+/// The first byte where some events were set aside. Any other window is still written as of
+/// version 1, which older programs read.
+const VERSION_ASIDE: u8 = 2;
 
 /// The most events a decoded window may claim, so that merging can't fill a counter.
 const MAX_COUNT: u64 = 1 << 48;
@@ -17,12 +20,14 @@ const MAX_COUNT: u64 = 1 << 48;
 /// How many events there were and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// All events.
+    /// All events that say something of their target.
     pub total: u64,
     /// Those without an error.
     pub success: u64,
     /// Those that failed, by the stage that failed, in the order of [`ErrorStage::ALL`].
     pub errors: [u64; 7],
+    /// Those set aside, since their probe was in trouble itself. They are in no other count.
+    pub troubled: u64,
 }
 
 impl Counts {
@@ -43,6 +48,7 @@ impl Counts {
         for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
             *mine = mine.saturating_add(theirs);
         }
+        self.troubled = self.troubled.saturating_add(other.troubled);
     }
 }
 
@@ -113,6 +119,10 @@ pub struct Window {
 impl Window {
     /// Counts one event. The caller sees to it that an event is folded once.
     pub fn fold(&mut self, event: &Event) {
+        if event.troubled {
+            self.counts.troubled = self.counts.troubled.saturating_add(1);
+            return;
+        }
         self.counts.total = self.counts.total.saturating_add(1);
         let outcome = match event.failure {
             None => &mut self.counts.success,
@@ -154,10 +164,17 @@ impl Window {
     /// The versioned byte form: the same events give the same bytes.
     ///
     /// Version 1, all numbers LEB128 varints: `1`, successes, the seven error counts, the sums
-    /// of dns, tcp, tls and ttfb, six sketches. The rest follows from these.
+    /// of dns, tcp, tls and ttfb, six sketches. The rest follows from these. Where events were set
+    /// aside, version 2: `2`, how many, and the rest as in version 1.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        out.push(VERSION);
+        match self.counts.troubled {
+            0 => out.push(VERSION),
+            aside => {
+                out.push(VERSION_ASIDE);
+                write_varint(&mut out, u128::from(aside));
+            }
+        }
         write_varint(&mut out, u128::from(self.counts.success));
         for n in self.counts.errors {
             write_varint(&mut out, u128::from(n));
@@ -177,13 +194,21 @@ impl Window {
     /// # Errors
     /// When the bytes end early, go on, are of another version, or were never written by it.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut window = Self::default();
+        let counts = &mut window.counts;
         let rest = match bytes.split_first() {
             None => return Err(DecodeError::Truncated),
             Some((&VERSION, rest)) => &mut &*rest,
+            Some((&VERSION_ASIDE, rest)) => {
+                let rest = &mut &*rest;
+                counts.troubled = count(rest)?;
+                if counts.troubled == 0 {
+                    return Err(DecodeError::Invalid("none set aside in version 2"));
+                }
+                &mut &**rest
+            }
             Some((&other, _)) => return Err(DecodeError::UnknownVersion(other)),
         };
-        let mut window = Self::default();
-        let counts = &mut window.counts;
         counts.success = count(rest)?;
         for n in &mut counts.errors {
             *n = count(rest)?;

@@ -74,9 +74,33 @@ pub struct WireEvent {
     /// Version of the probe.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probe_version: Option<String>,
+    /// By how much the probe's clock is ahead of the server's, milliseconds, where that is more
+    /// than can be explained by the way there; an addition of ours.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clock_offset_ms: Option<i64>,
+    /// What was wrong with the probe itself while it measured; an addition of ours. An event that
+    /// names anything is set aside, and says nothing of its target.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub probe_trouble: Vec<String>,
+    /// What the probe lost before this event; an addition of ours.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gap: Option<WireGap>,
     /// Free labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub labels: BTreeMap<String, String>,
+}
+
+/// Events that a probe lost, for want of room or to a damaged disk, before the one that says so.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct WireGap {
+    /// How many.
+    pub count: u64,
+    /// The time of the oldest, milliseconds since the Unix epoch, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first_ts_ms: Option<i64>,
+    /// The time of the newest, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_ts_ms: Option<i64>,
 }
 
 /// Where the probe stood.

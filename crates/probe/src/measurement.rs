@@ -259,6 +259,9 @@ impl Measurement {
             tcp_info: self.transport.last().map(TcpInfo::wire),
             latency: latency::wire(self.latency.as_ref(), self.echoes.as_ref()),
             probe_version: Some(VERSION.to_owned()),
+            clock_offset_ms: None,
+            probe_trouble: Vec::new(),
+            gap: None,
             labels: identity.labels.clone(),
         }
     }

@@ -10,7 +10,9 @@ use serde_json::json;
 
 use crate::ingest::auth::{self, Auth};
 use crate::ingest::problem::{self, Problem};
-use crate::store::{DiagnosisQuery, Reader, Span, Store, StoreError, SummaryQuery, WindowQuery};
+use crate::store::{
+    DiagnosisQuery, GapQuery, Reader, Span, Store, StoreError, SummaryQuery, WindowQuery,
+};
 
 mod query;
 
@@ -27,7 +29,7 @@ pub struct Deps {
     pub now: fn() -> i64,
 }
 
-/// `GET /api/v1/windows`, `/summary` and `/diagnoses`, which need a token of scope `read`.
+/// `GET /api/v1/windows`, `/summary`, `/diagnoses` and `/gaps`, which need a token of scope `read`.
 pub fn router(deps: Deps) -> Router {
     let page =
         |handler: axum::routing::MethodRouter<Deps>| handler.fallback(problem::method_not_allowed);
@@ -35,6 +37,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/api/v1/windows", page(get(windows)))
         .route("/api/v1/summary", page(get(summary)))
         .route("/api/v1/diagnoses", page(get(diagnoses)))
+        .route("/api/v1/gaps", page(get(gaps)))
         .route_layer(middleware::from_fn_with_state(deps.auth.clone(), auth::require_read))
         .with_state(deps)
 }
@@ -98,6 +101,22 @@ async fn diagnoses(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answe
     let (rows, truncated) = read(&deps, move |reader| reader.diagnoses(&wanted)).await?;
     answer(&json!({
         "from_ms": span.from_ms, "to_ms": span.to_ms, "diagnoses": rows, "truncated": truncated,
+    }))
+}
+
+async fn gaps(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
+    let now_ms = (deps.now)();
+    let mut query = Query::parse(query.as_deref())?;
+    let span = query.span(now_ms, LONGEST_MS)?;
+    let wanted = GapQuery {
+        client_id: query.text("client_id")?,
+        span,
+        limit: query.limit(DEFAULT_ROWS, MOST_ROWS)?,
+    };
+    query.finish(&["client_id", "from", "to", "limit"])?;
+    let (rows, truncated) = read(&deps, move |reader| reader.gaps(&wanted)).await?;
+    answer(&json!({
+        "from_ms": span.from_ms, "to_ms": span.to_ms, "gaps": rows, "truncated": truncated,
     }))
 }
 

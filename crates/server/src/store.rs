@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 pub mod backup;
 mod diagnoses;
 mod error;
+mod gaps;
 pub mod inspect;
 mod leadership;
 mod lock;
@@ -31,6 +32,7 @@ pub const DATABASE: &str = sqlite::DATABASE;
 
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
 pub use error::{Class, StoreError};
+pub use gaps::{GapQuery, GapRow};
 pub use leadership::Leadership;
 pub use lock::lock;
 pub use postgres::{Failure as PostgresFailure, Settings as PostgresSettings};

@@ -10,7 +10,7 @@ use crate::event::{ClientId, Event, SchemaVersion, Target, Timings};
 use crate::stage::ErrorStage;
 use crate::units::{BitsPerSecond, Micros};
 
-/// Every field of an event in the contract's order; those of version 1.1 come last.
+/// Every field of an event in the contract's order; those of version 1.1 come last, then ours.
 const FIELDS: [&str; 12 + later::COUNT] = [
     "event_id",
     "client_id",
@@ -40,6 +40,9 @@ const FIELDS: [&str; 12 + later::COUNT] = [
     "attempt",
     "probe_version",
     "labels",
+    "clock_offset_ms",
+    "probe_trouble",
+    "gap",
 ];
 
 /// Reads an event from its text, well-formed JSON of any kind.
@@ -129,9 +132,10 @@ fn check(
     for (value, path) in [(traceparent, "traceparent"), (tracestate, "tracestate")] {
         given(*value).map(|value| check::text(value, path)).transpose()?;
     }
-    if version == SchemaVersion::V1_1 {
-        later::check(later)?;
-    }
+    let of_probe = match version {
+        SchemaVersion::V1_0 => later::OfProbe::default(),
+        SchemaVersion::V1_1 => later::check(later)?,
+    };
     in_time(ts_ms, now_ms, limits)?;
     Ok(Event {
         id,
@@ -141,6 +145,8 @@ fn check(
         failure,
         timings,
         throughput,
+        troubled: of_probe.troubled,
+        gap: of_probe.gap,
     })
 }
 

@@ -1,14 +1,27 @@
-//! What version 1.1 adds: optional fields, checked where they are given. None of these
-//! enters a window.
+//! What version 1.1 adds, and what we add to it: optional fields, checked where they are given.
+//! Of these only the last two matter to what is counted.
 
 use std::borrow::Cow;
 
 use super::check::{self, Path, given};
 use super::object::{Survey, members};
 use super::rejection::Fault;
+use crate::event::Gap;
 
-/// How many fields version 1.1 adds at the top.
-pub(super) const COUNT: usize = 16;
+/// How many fields version 1.1 adds at the top, with ours.
+pub(super) const COUNT: usize = 19;
+
+/// What a probe says of itself beside its measurement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OfProbe {
+    pub(super) troubled: bool,
+    pub(super) gap: Option<Gap>,
+}
+
+/// Kinds of trouble an event names at most. Which there are is the probe's to know.
+const MAX_TROUBLES: usize = 16;
+/// The most events a probe may say it lost, so that adding up can't fill a counter.
+const MAX_LOST: i64 = 1 << 48;
 
 const TCP_INFO: [&str; 8] = [
     "rtt_ms",
@@ -25,8 +38,8 @@ const LATENCY: [&str; 5] = ["idle_ms", "loaded_ms", "jitter_ms", "loss_ratio", "
 
 const MAX_LABELS: usize = 16;
 
-/// Checks the values of those fields, in the contract's order.
-pub(super) fn check(values: &[Option<&str>; COUNT]) -> Result<(), Fault> {
+/// Checks the values of those fields, in the contract's order, and reads ours.
+pub(super) fn check(values: &[Option<&str>; COUNT]) -> Result<OfProbe, Fault> {
     let [
         upload_kbps,
         http_status,
@@ -44,6 +57,9 @@ pub(super) fn check(values: &[Option<&str>; COUNT]) -> Result<(), Fault> {
         attempt,
         probe_version,
         labels,
+        clock_offset_ms,
+        probe_trouble,
+        gap,
     ] = values.map(given);
     if let Some(value) = upload_kbps {
         check::amount(value, || Cow::Borrowed("upload_kbps"))?;
@@ -52,6 +68,7 @@ pub(super) fn check(values: &[Option<&str>; COUNT]) -> Result<(), Fault> {
         (http_status, 100..=999, "http_status"),
         (cert_expires_ms, i64::MIN..=i64::MAX, "cert_expires_ms"),
         (attempt, 0..=i64::MAX, "attempt"),
+        (clock_offset_ms, i64::MIN..=i64::MAX, "clock_offset_ms"),
     ];
     for (value, range, path) in integers {
         value.map(|value| check::integer(value, range, path)).transpose()?;
@@ -86,7 +103,42 @@ pub(super) fn check(values: &[Option<&str>; COUNT]) -> Result<(), Fault> {
         }
     }
     labels.map(check_labels).transpose()?;
-    Ok(())
+    let troubled = probe_trouble.map(read_trouble).transpose()?.unwrap_or(false);
+    Ok(OfProbe { troubled, gap: gap.map(read_gap).transpose()? })
+}
+
+/// Whether the probe names any trouble. A kind that we don't know is trouble too.
+fn read_trouble(value: &str) -> Result<bool, Fault> {
+    const PATH: Path = "probe_trouble";
+    let Ok(kinds) = serde_json::from_str::<Vec<Cow<'_, str>>>(value) else {
+        return Err(Fault::invalid(PATH, "must be a list of words"));
+    };
+    if kinds.len() > MAX_TROUBLES {
+        return Err(Fault::invalid(PATH, format!("names more than {MAX_TROUBLES} kinds")));
+    }
+    if kinds.iter().any(|kind| kind.is_empty() || kind.chars().count() > 64) {
+        return Err(Fault::invalid(PATH, "a kind must have 1 to 64 characters"));
+    }
+    kinds.iter().try_for_each(|kind| check::printable(kind, PATH))?;
+    Ok(!kinds.is_empty())
+}
+
+fn read_gap(value: &str) -> Result<Gap, Fault> {
+    const COUNT: Path = "gap.count";
+    const FIRST: Path = "gap.first_ts_ms";
+    const LAST: Path = "gap.last_ts_ms";
+    let [count, first, last] =
+        check::object(value, &["count", "first_ts_ms", "last_ts_ms"], "gap")?;
+    let count = given(count).ok_or_else(|| Fault::missing(COUNT))?;
+    let count = check::integer(count, 1..=MAX_LOST, COUNT)?.unsigned_abs();
+    let moment = |value: Option<&str>, path| {
+        given(value).map(|value| check::integer(value, 1..=i64::MAX, path)).transpose()
+    };
+    let (first_ts_ms, last_ts_ms) = (moment(first, FIRST)?, moment(last, LAST)?);
+    if first_ts_ms.zip(last_ts_ms).is_some_and(|(first, last)| first > last) {
+        return Err(Fault::invalid(FIRST, "must not be after last_ts_ms"));
+    }
+    Ok(Gap { count, first_ts_ms, last_ts_ms })
 }
 
 /// An object whose named members are amounts, each of which may be absent or null.

@@ -35,12 +35,20 @@ impl Samples {
             failure: None,
             timings: Timings { dns: us, tcp: us, tls: us, ttfb: us, total: None },
             throughput: Some(BitsPerSecond(20_000_000)),
+            troubled: false,
+            gap: None,
         }])
     }
 
     /// No measurement.
     pub(super) fn none() -> Self {
         Self(Vec::new())
+    }
+
+    /// All of them of a probe in trouble.
+    pub(super) fn aside(mut self) -> Self {
+        self.0.iter_mut().for_each(|event| event.troubled = true);
+        self
     }
 
     /// So many of each.

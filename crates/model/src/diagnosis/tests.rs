@@ -220,6 +220,24 @@ fn an_outage_is_told_at_once_with_its_stage() {
 }
 
 #[test]
+fn what_was_set_aside_is_no_outage_and_neither_helps_nor_ends_one() {
+    let failed = |n| Samples::none().failing(ErrorStage::Tcp, n);
+    let out = Some(Label::Outage(ErrorStage::Tcp));
+    let untold = Some(Label::InsufficientData);
+    let aside = || failed(12).aside();
+    assert_eq!(
+        said(&after_usual(12, [aside(), aside(), Samples::usual(12)])),
+        [untold, untold, None]
+    );
+    // One failure is no outage, and minutes that say nothing make it none.
+    let one = || after_usual(12, [failed(1), aside(), aside()]);
+    assert_eq!(said(&one()), [None, untold, untold]);
+    let held = after_usual(12, [failed(12), aside(), failed(12)]);
+    assert_eq!(said(&held), [out, untold, out]);
+    assert_eq!(runs(&diagnose(&held, LATE)).len(), 1);
+}
+
+#[test]
 fn an_outage_needs_no_past() {
     let out = || Samples::none().failing(ErrorStage::Dns, 3);
     let verdicts = diagnose(&cell([out(), out()]), LATE);

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::label::Label;
+use super::pool::ENOUGH;
 use crate::stage::{Metric, Stage};
 use crate::units::Minute;
 
@@ -59,6 +60,13 @@ pub struct Shortage {
     pub have: u64,
     /// How much it takes.
     pub need: u64,
+}
+
+impl Shortage {
+    /// Where nothing that was measured says anything of the target.
+    pub(super) fn nothing_measured() -> Self {
+        Self { what: Lacking::Measurements, have: 0, need: ENOUGH }
+    }
 }
 
 impl fmt::Display for Shortage {

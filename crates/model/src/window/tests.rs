@@ -19,6 +19,8 @@ fn event(failure: Option<ErrorStage>, us: [Option<u64>; 5], bps: Option<u64>) ->
         failure,
         timings: Timings { dns, tcp, tls, ttfb, total },
         throughput: bps.map(BitsPerSecond),
+        troubled: false,
+        gap: None,
     }
 }
 
@@ -31,7 +33,8 @@ fn window<'a>(events: impl IntoIterator<Item = &'a Event>) -> Window {
 fn any_event() -> impl Strategy<Value = Event> {
     let us = || option::weighted(0.9, 0_u64..3_000_000);
     let failure = option::weighted(0.3, prop::sample::select(&ErrorStage::ALL[..]));
-    (failure, [us(), us(), us(), us(), us()], us()).prop_map(|(f, us, bps)| event(f, us, bps))
+    (failure, [us(), us(), us(), us(), us()], us(), prop::bool::weighted(0.1))
+        .prop_map(|(f, us, bps, troubled)| Event { troubled, ..event(f, us, bps) })
 }
 
 #[test]
@@ -56,6 +59,25 @@ fn outcomes_and_sums_by_hand() {
 fn a_total_below_its_stages_leaves_a_negative_rest() {
     let w = window(&[event(None, [Some(5), Some(5), None, None, Some(7)], None)]);
     assert_eq!(w.sums().rest(), -3);
+}
+
+#[test]
+fn an_event_of_a_probe_in_trouble_is_in_its_own_count_alone() {
+    let us = [Some(1), Some(20), Some(3), Some(300), None];
+    let mut w = window(&[event(None, us, None), event(Some(ErrorStage::Tcp), us, None)]);
+    let as_it_was = w.encode();
+    for failure in [None, Some(ErrorStage::Dns)] {
+        w.fold(&Event { troubled: true, ..event(failure, us, Some(5_000)) });
+    }
+    let c = *w.counts();
+    assert_eq!((c.total, c.success, c.error(), c.troubled), (2, 1, 1, 2));
+    assert_eq!((w.sums().n, w.sketch(Metric::Dns).count()), (1, 2));
+    // Older programs read what has none, and these bytes are what they wrote.
+    assert_eq!((as_it_was[0], w.encode()[0]), (1, 2));
+    assert_eq!(w.encode()[2..], as_it_was[1..]);
+    assert_eq!(Window::decode(&w.encode()), Ok(w));
+    let none = [&[2, 0], &as_it_was[1..]].concat();
+    assert!(Window::decode(&none).is_err(), "one window, one form");
 }
 
 #[test]
@@ -93,7 +115,7 @@ proptest! {
     #[test]
     fn every_event_counts_once_and_the_total_holds_the_summed(events in vec(any_event(), 0..120)) {
         let w = window(&events);
-        prop_assert_eq!(w.counts().total, events.len() as u64);
+        prop_assert_eq!(w.counts().total + w.counts().troubled, events.len() as u64);
         prop_assert_eq!(w.counts().success + w.counts().error(), w.counts().total);
         let total = w.sketch(Metric::Total);
         prop_assert_eq!((w.sums().n, w.sums().total), (total.count(), total.sum()));
@@ -125,7 +147,7 @@ proptest! {
     #[test]
     fn any_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..300)) {
         if let Some(first) = bytes.first_mut() {
-            *first = 1;
+            *first = 1 + *first % 2;
         }
         _ = Window::decode(&bytes);
     }

@@ -22,7 +22,7 @@ fn good(version: &str) -> Value {
 }
 
 /// A good event with the member at a path (`a.b`) set to a JSON text; an empty text removes it.
-fn with(version: &str, changes: &[(&str, &str)]) -> String {
+pub(crate) fn with(version: &str, changes: &[(&str, &str)]) -> String {
     let mut event = good(version);
     for (path, text) in changes {
         let (parent, key) = match path.split_once('.') {
@@ -51,13 +51,13 @@ fn json_body(body: &str) -> Result<Decoded, BodyError> {
     decode(body.as_bytes(), Media::Json, NOW, &Limits::default())
 }
 
-fn accepted(body: &str) -> Event {
+pub(crate) fn accepted(body: &str) -> Event {
     let mut decoded = json_body(body).unwrap();
     assert_eq!(decoded.rejected, [], "{body}");
     decoded.events.remove(0).event
 }
 
-fn rejected(body: &str) -> (Code, Option<String>, String) {
+pub(crate) fn rejected(body: &str) -> (Code, Option<String>, String) {
     let mut decoded = json_body(body).unwrap();
     assert_eq!(decoded.events, [], "{body}");
     let rejection = decoded.rejected.remove(0);

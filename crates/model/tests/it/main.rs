@@ -3,4 +3,5 @@
 
 mod contract;
 mod decode;
+mod decode_additions;
 mod decode_hostile;

@@ -8,6 +8,7 @@ mod clients;
 mod connection;
 mod diagnoses;
 mod failure;
+mod gaps;
 mod inspect;
 mod leadership;
 mod partitions;

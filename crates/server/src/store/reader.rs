@@ -3,6 +3,7 @@
 use model::window::Window;
 
 use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
+use super::gaps::{GapQuery, GapRow};
 use super::rollups::{Rollup, RollupTask};
 use super::summary::{SummaryQuery, SummaryRow};
 use super::tokens::TokenRecord;
@@ -76,6 +77,15 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.summary_of(query, now_ms),
             Backend::Postgres(reader) => reader.summary_of(query, now_ms),
+        }
+    }
+
+    /// What probes lost, the newest first. Whether there was more than the limit is the second part
+    /// of the answer.
+    pub fn gaps(&self, query: &GapQuery) -> Result<(Vec<GapRow>, bool), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.gaps(query),
+            Backend::Postgres(reader) => reader.gaps(query),
         }
     }
 

@@ -4,6 +4,7 @@ mod apply;
 pub(super) mod backup;
 mod connection;
 mod diagnoses;
+mod gaps;
 mod inspect;
 mod reader;
 mod retention;

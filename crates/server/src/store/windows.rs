@@ -120,6 +120,7 @@ pub(super) fn flat_counts<S: Serializer>(
     map.serialize_entry("count_total", &counts.total)?;
     map.serialize_entry("count_success", &counts.success)?;
     map.serialize_entry("count_error", &counts.error())?;
+    map.serialize_entry("count_troubled", &counts.troubled)?;
     for stage in ErrorStage::ALL {
         map.serialize_entry(&format_args!("errors_{stage}"), &counts.of(stage))?;
     }

@@ -23,5 +23,6 @@ mod store;
 mod store_agree;
 mod store_backup;
 mod store_contract;
+mod store_probes;
 mod store_shared;
 mod world;

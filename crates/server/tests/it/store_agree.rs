@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use model::units::MINUTE_MS;
-use model::{Event, Target};
+use model::{Event, Gap, Target};
 use proptest::prelude::*;
 use server::store::Class;
 
@@ -24,6 +24,12 @@ fn pool() -> Vec<Event> {
             let minute = if n % 2 == 0 { 0 } else { (n as i64 * 7 % 11) * 400 };
             let mut event = event(client, n as u64 / 5, T0 + minute * MINUTE_MS + n as i64);
             event.target = Target::trusted(target);
+            event.troubled = n % 13 == 0;
+            event.gap = (n % 17 == 0).then(|| Gap {
+                count: n as u64 + 1,
+                first_ts_ms: (n % 2 == 0).then_some(T0 - 9),
+                last_ts_ms: (n % 3 == 0).then_some(T0 + n as i64),
+            });
             event.timings.ttfb = Some(model::units::Micros(40_000 + (n * n % 9_973) as u64));
             event
         })
@@ -70,5 +76,7 @@ proptest! {
         });
         prop_assert_eq!(duplicates.into_inner().unwrap(), sent.len() - EVENTS);
         prop_assert_eq!(embedded.contents(), shared.contents());
+        prop_assert_eq!(embedded.gaps().len(), EVENTS.div_ceil(17));
+        prop_assert_eq!(embedded.gaps(), shared.gaps());
     }
 }

@@ -7,7 +7,8 @@ use model::units::{MINUTE_MS, Micros, Minute};
 use model::{BitsPerSecond, ClientId, ErrorStage, Event, Target};
 use server::aggregator::{Aggregator, Settings, WriterThreads};
 use server::store::{
-    Cell, Location, PostgresSettings, Reader, Span, Store, WindowQuery, WindowRow, schema,
+    Cell, GapQuery, GapRow, Location, PostgresSettings, Reader, Span, Store, WindowQuery,
+    WindowRow, schema,
 };
 use testbed::servers::postgres::{Database, Postgres};
 use uuid::Uuid;
@@ -89,6 +90,11 @@ impl World {
         self.reader().windows(&query, T0).unwrap().0
     }
 
+    pub(crate) fn gaps(&self) -> Vec<GapRow> {
+        let query = GapQuery { client_id: None, span: ALWAYS, limit: 1_000_000 };
+        self.reader().gaps(&query).unwrap().0
+    }
+
     /// All that must not depend on order and batching: rows without revision and time of
     /// change, and the bytes behind them.
     pub(crate) fn contents(&self) -> Vec<(WindowRow, Vec<u8>)> {
@@ -144,6 +150,8 @@ pub(crate) fn event(client: &str, n: u64, ts_ms: i64) -> Event {
         failure: n.is_multiple_of(9).then(|| ErrorStage::ALL[(n / 9) as usize % 7]),
         timings,
         throughput: n.is_multiple_of(3).then_some(BitsPerSecond(90_000_000 + n)),
+        troubled: false,
+        gap: None,
     }
 }
 

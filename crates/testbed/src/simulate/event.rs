@@ -145,6 +145,9 @@ impl Events {
             tcp_info: None,
             latency: None,
             probe_version: Some(VERSION.to_owned()),
+            clock_offset_ms: None,
+            probe_trouble: Vec::new(),
+            gap: None,
             labels: client.labels.clone(),
         }
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Failure;
 use super::connection::Connection;
+use super::gaps;
 use super::partitions::Day;
 use super::time::Time;
 use super::windows::Touched;
@@ -114,6 +115,7 @@ fn attempt(
         conn.batch("ROLLBACK").map_err(failed(DOING))?;
         return Ok(Some(duplicates));
     }
+    gaps::note(conn, &fresh).map_err(failed("note what probes lost"))?;
     let mut touched = Touched::group(fresh);
     touched.read(conn, locking)?;
     touched.fold();

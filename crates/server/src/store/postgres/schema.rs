@@ -32,6 +32,12 @@ const STEPS: &[Step] = &[
         down: include_str!("../../../migrations/postgres/2_rollups/down.sql"),
         oldest_program: 1,
     },
+    Step {
+        name: "probes",
+        up: include_str!("../../../migrations/postgres/3_probes/up.sql"),
+        down: include_str!("../../../migrations/postgres/3_probes/down.sql"),
+        oldest_program: 1,
+    },
 ];
 
 /// The schema version this program works with.

@@ -8,7 +8,8 @@ SELECT
     tls_p50_ms, tls_p95_ms, tls_p99_ms,
     ttfb_p50_ms, ttfb_p95_ms, ttfb_p99_ms,
     total_p50_ms, total_p95_ms, total_p99_ms,
-    throughput_p50_kbps, throughput_p95_kbps, throughput_p99_kbps
+    throughput_p50_kbps, throughput_p95_kbps, throughput_p99_kbps,
+    count_troubled
 FROM agg_1m
 WHERE window_start_ts >= $1 AND window_start_ts < $2
   AND ($3::text IS NULL OR client_id = $3) AND ($4::text IS NULL OR target = $4)

@@ -43,6 +43,7 @@ pub(super) struct Columns<'a> {
     percentiles: [Vec<Option<f64>>; 18],
     sketches: Vec<Vec<u8>>,
     revisions: Vec<i64>,
+    troubled: Vec<i64>,
     now: Time,
 }
 
@@ -65,7 +66,8 @@ impl<'a> Columns<'a> {
             percentiles.iter_mut().zip(all).for_each(|(column, value)| column.push(value));
         }
         let sketches = windows.iter().map(|window| window.encode()).collect();
-        Self { keys, counts, percentiles, sketches, revisions, now: Time(now_ms) }
+        let troubled = windows.iter().map(|window| to_integer(window.counts().troubled)).collect();
+        Self { keys, counts, percentiles, sketches, revisions, troubled, now: Time(now_ms) }
     }
 
     /// In the order of the statement's places.
@@ -74,7 +76,12 @@ impl<'a> Columns<'a> {
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![clients, targets, starts];
         values.extend(self.counts.iter().map(|column| column as &(dyn ToSql + Sync)));
         values.extend(self.percentiles.iter().map(|column| column as &(dyn ToSql + Sync)));
-        values.extend([&self.sketches as &(dyn ToSql + Sync), &self.revisions, &self.now]);
+        values.extend([
+            &self.sketches as &(dyn ToSql + Sync),
+            &self.revisions,
+            &self.troubled,
+            &self.now,
+        ]);
         values
     }
 }
@@ -214,6 +221,7 @@ pub(super) fn window_row(row: &Row, now_ms: i64) -> WindowRow {
     for (at, errors) in (8..).zip(&mut counts.errors) {
         *errors = count(at);
     }
+    counts.troubled = count(33);
     let mut percentiles = MetricPercentiles::default();
     for (at, of) in (15..).step_by(3).zip(&mut percentiles.0) {
         *of = Percentiles { p50: row.get(at), p95: row.get(at + 1), p99: row.get(at + 2) };

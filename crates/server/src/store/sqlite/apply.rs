@@ -6,6 +6,7 @@ use model::{Event, Metric};
 use rusqlite::{CachedStatement, OptionalExtension, Transaction};
 use uuid::Uuid;
 
+use super::gaps;
 use super::writer::Clients;
 use crate::store::StoreError;
 use crate::store::windows::{self, unreadable_window};
@@ -54,6 +55,7 @@ pub(super) fn apply(
     })
     .map_err(StoreError::sqlite("mark events as seen"))?;
     crate::crash::point("mid-batch");
+    gaps::note(tx, &fresh).map_err(StoreError::sqlite("note what probes lost"))?;
 
     fresh.sort_unstable_by(|a, b| window_key(a).cmp(&window_key(b)));
     let mut store = Windows::new(tx).map_err(StoreError::sqlite("prepare to count"))?;
@@ -169,5 +171,6 @@ pub(super) fn put_window(
     }
     put.raw_bind_parameter(at, window.encode())?;
     put.raw_bind_parameter(at + 1, now_ms)?;
+    put.raw_bind_parameter(at + 2, windows::to_integer(counts.troubled))?;
     put.raw_execute().map(drop)
 }

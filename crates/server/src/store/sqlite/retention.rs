@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
+use super::gaps;
 use super::windows::limit_of;
 use crate::store::{Pruned, Retention, Rollup, StoreError};
 
@@ -36,6 +37,7 @@ pub(super) fn prune(
         for rollup in [Rollup::Hour, Rollup::Day] {
             rolled += prune_rollups(tx, rollup, keep.rollups_from_ms(rollup, present))?;
         }
+        rolled += gaps::prune(tx, keep.windows_from_ms(present))?;
         Ok(Pruned { seen, windows: windows + rolled, more: seen == ROWS || !swept || rolled > 0 })
     };
     step().map_err(StoreError::sqlite("remove what is old"))

@@ -8,7 +8,8 @@ SELECT
     tls_p50_ms, tls_p95_ms, tls_p99_ms,
     ttfb_p50_ms, ttfb_p95_ms, ttfb_p99_ms,
     total_p50_ms, total_p95_ms, total_p99_ms,
-    throughput_p50_kbps, throughput_p95_kbps, throughput_p99_kbps
+    throughput_p50_kbps, throughput_p95_kbps, throughput_p99_kbps,
+    count_troubled
 FROM agg_1m
 WHERE client_id = ?1 AND target = ?2 AND window_start_ts >= ?3 AND window_start_ts < ?4
 ORDER BY window_start_ts DESC

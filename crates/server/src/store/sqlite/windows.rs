@@ -75,6 +75,7 @@ fn window_row(row: &Row<'_>, now_ms: i64) -> rusqlite::Result<WindowRow> {
     for (at, errors) in (8..).zip(&mut counts.errors) {
         *errors = count(row, at)?;
     }
+    counts.troubled = count(row, 33)?;
     let mut percentiles = MetricPercentiles::default();
     for (at, of) in (15..).step_by(3).zip(&mut percentiles.0) {
         *of = Percentiles { p50: row.get(at)?, p95: row.get(at + 1)?, p99: row.get(at + 2)? };
