@@ -9,8 +9,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
+use crate::echo::EchoOptions;
 use crate::measure::{Options, Prober};
 use crate::{Identity, Measurement};
+use load::Loader;
 use queue::Queue;
 use schedule::{Grid, Pace};
 use spool::Spool;
@@ -19,12 +21,14 @@ mod answer;
 mod args;
 mod client;
 pub(crate) mod fuzzing;
+mod load;
 mod queue;
 mod schedule;
 mod ship;
 mod spool;
 
 pub use args::Agent;
+pub use load::LoadPlan;
 pub use queue::Gap;
 pub use spool::{Bounds, SpoolError};
 
@@ -38,6 +42,10 @@ pub struct Config {
     /// Time from one throughput measurement of a target to its next; `None` for never, zero
     /// for with every measurement.
     pub throughput_every: Option<Duration>,
+    /// Echoes to send with each measurement.
+    pub echo: Option<EchoOptions>,
+    /// When to load the line; `None` for never.
+    pub load: Option<LoadPlan>,
     /// How to measure.
     pub options: Options,
     /// Who measures.
@@ -114,6 +122,8 @@ pub async fn run(
         None => None,
     };
 
+    let state_dir = crate::identity::default_state_dir();
+    let loader = config.load.map(|plan| Arc::new(Loader::new(plan, state_dir.as_deref())));
     let ticks = Arc::new(Ticks::default());
     let mut measuring = JoinSet::new();
     for target in config.targets.clone() {
@@ -124,6 +134,7 @@ pub async fn run(
             observer: observer.clone(),
             queue: shipping.is_some().then(|| Arc::clone(&queue)),
             ticks: Arc::clone(&ticks),
+            loader: loader.clone(),
         };
         measuring.spawn(watch.run(shutdown.clone()));
     }
@@ -188,6 +199,7 @@ struct Watch {
     observer: Option<Observer>,
     queue: Option<Arc<Queue>>,
     ticks: Arc<Ticks>,
+    loader: Option<Arc<Loader>>,
 }
 
 impl Watch {
@@ -200,7 +212,7 @@ impl Watch {
             loop {
                 tokio::time::sleep_until(grid.next()).await;
                 let throughput = pace.due(tokio::time::Instant::now());
-                for measurement in self.prober.measure_all(&self.target, throughput).await {
+                for measurement in self.measure(throughput).await {
                     self.tell(&measurement);
                 }
                 let missed = grid.advance(tokio::time::Instant::now());
@@ -212,6 +224,20 @@ impl Watch {
         };
         // What is being measured when the end comes is given up: it would be half a measurement.
         shutdown.run_until_cancelled(watching).await;
+    }
+
+    /// A measurement, or one of each family, the last with what is measured beside it.
+    async fn measure(&self, throughput: bool) -> Vec<Measurement> {
+        let mut all = self.prober.measure_all(&self.target, throughput).await;
+        if let Some(last) = all.last_mut() {
+            if let Some(echo) = &self.config.echo {
+                self.prober.echo(last, echo).await;
+            }
+            if let Some(loader) = &self.loader {
+                loader.run(&self.prober, last, &self.config.identity).await;
+            }
+        }
+        all
     }
 
     fn tell(&self, measurement: &Measurement) {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use url::Url;
 
-use super::{Config, Ingest};
+use super::{Config, Ingest, LoadPlan};
+use crate::echo::EchoOptions;
+use crate::family::Families;
 use crate::identity::{self, Identity};
 use crate::measure::Options;
 use crate::target::{parse_resolver, parse_target};
@@ -52,6 +54,27 @@ pub struct Agent {
     #[arg(long, value_name = "TIME", env = "QOE_PROBE_THROUGHPUT_EVERY", default_value = "5m", value_parser = humantime::parse_duration)]
     pub throughput_every: Duration,
 
+    /// Address family: 4, 6, both (an event each), or happy (whichever connects first)
+    #[arg(long, value_name = "FAMILY", env = "QOE_PROBE_IP", default_value = "happy")]
+    pub ip: Families,
+
+    /// With each measurement send N echoes for loss and jitter, by ICMP where that is allowed
+    #[arg(long, value_name = "N", env = "QOE_PROBE_ECHO", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub echo: Option<u16>,
+
+    /// Load the line at random about so often, for throughput both ways and latency under load
+    /// [default: never]
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_LOAD_EVERY", value_parser = humantime::parse_duration)]
+    pub load_every: Option<Duration>,
+
+    /// Bytes that loading the line may move in a day, both ways and all targets together
+    #[arg(long, value_name = "BYTES", env = "QOE_PROBE_DAILY_BYTES", default_value = "100MiB")]
+    pub daily_bytes: bytesize::ByteSize,
+
+    /// Load the line also where it is a mobile network's
+    #[arg(long, env = "QOE_PROBE_LOAD_ON_METERED")]
+    pub load_on_metered: bool,
+
     /// Folder that events wait in until the server has them; one probe each [default:
     /// $XDG_STATE_HOME/qoe/spool]
     #[arg(long, value_name = "DIR", env = "QOE_PROBE_SPOOL")]
@@ -71,6 +94,10 @@ impl Agent {
     pub fn into_config(self) -> anyhow::Result<Config> {
         ensure!(self.interval >= Duration::from_secs(1), "--interval must be 1 s or more");
         ensure!(!self.timeout.is_zero(), "--timeout must not be 0");
+        ensure!(
+            self.load_every.is_none_or(|every| every >= Duration::from_secs(60)),
+            "--load-every must be 1 min or more: a test takes most of one"
+        );
         let client_id = match self.client_id {
             Some(id) => id,
             None => identity::client_id(None).context("cannot make a client id")?,
@@ -85,8 +112,15 @@ impl Agent {
                 resolver: self.resolver,
                 ca_file: self.ca_file.clone(),
                 timeout: self.timeout,
+                families: self.ip,
                 ..Options::default()
             },
+            echo: self.echo.map(|count| EchoOptions { count, ..EchoOptions::default() }),
+            load: self.load_every.map(|every| LoadPlan {
+                every,
+                daily_bytes: self.daily_bytes.as_u64(),
+                on_metered: self.load_on_metered,
+            }),
             identity,
             ingest: Some(Ingest {
                 url: self.ingest,

@@ -94,6 +94,7 @@ impl Budget {
 
     fn keep(&self, spent: Spent) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
         let draft = path.with_extension("new");
         fs::write(&draft, serde_json::to_vec(&spent)?)?;
         fs::rename(draft, path)

@@ -115,6 +115,8 @@ async fn run_observed(
         targets: vec![url(&format!("http://{target}/"))],
         interval: Duration::from_secs(1),
         throughput_every: None,
+        echo: None,
+        load: None,
         options: options(),
         identity: Identity::named("probe-1"),
         spool: None,

@@ -146,6 +146,8 @@ impl Probe {
             targets: self.targets,
             interval: self.interval,
             throughput_every: self.throughput.then_some(THROUGHPUT_EVERY),
+            echo: None,
+            load: None,
             options: self.options,
             identity,
             spool: Some(spool),

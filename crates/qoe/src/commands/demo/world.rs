@@ -120,6 +120,8 @@ impl World {
                 targets: vec![self.target_url.clone()],
                 interval: Duration::from_secs(1),
                 throughput_every: Some(Duration::ZERO),
+                echo: None,
+                load: None,
                 options: self.options.clone(),
                 identity: Identity::named(client),
                 spool: None,

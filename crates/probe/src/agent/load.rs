@@ -1,0 +1,96 @@
+//! When the agent loads the line: at random about a mean, one test at a time over all targets, and
+//! never more bytes in a day than it may move.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::load::budget::Budget;
+use crate::load::{Allowance, LoadOptions, Tests, when};
+use crate::measure::now_ms;
+use crate::{Identity, Measurement, Prober};
+
+/// How the agent loads the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadPlan {
+    /// The mean time from one test to the next.
+    pub every: Duration,
+    /// Bytes a day, both ways and all targets together.
+    pub daily_bytes: u64,
+    /// Whether also where every byte is paid for.
+    pub on_metered: bool,
+}
+
+/// Less than this shows nothing but a ramp-up.
+const LEAST: u64 = 2 << 20;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+pub(super) struct Loader {
+    plan: LoadPlan,
+    /// Held through a test: two at a time would measure each other.
+    state: Mutex<State>,
+}
+
+struct State {
+    budget: Budget,
+    next: Instant,
+}
+
+impl Loader {
+    pub(super) fn new(plan: LoadPlan, state_dir: Option<&Path>) -> Self {
+        let budget = Budget::open(state_dir, plan.daily_bytes, now_ms());
+        let next = Instant::now() + when::wait(plan.every, rand::random());
+        Self { plan, state: Mutex::new(State { budget, next }) }
+    }
+
+    /// Makes a test where one is due, to where a measurement was just made.
+    pub(super) async fn run(&self, prober: &Prober, m: &mut Measurement, identity: &Identity) {
+        let Ok(mut state) = self.state.try_lock() else { return };
+        if Instant::now() < state.next || m.failure.is_some() || !self.allowed_on(m, identity) {
+            return;
+        }
+        state.next = Instant::now() + when::wait(self.plan.every, rand::random());
+        let bytes = share(self.plan, state.budget.left(now_ms()));
+        if bytes < LEAST || !state.budget.reserve(now_ms(), bytes) {
+            tracing::debug!("the day's bytes are spent: the line is not loaded");
+            return;
+        }
+        let allowance = Allowance::of(bytes);
+        let all = Tests { download: true, upload: true, responsiveness: true };
+        prober.load(m, all, &LoadOptions::default(), &allowance).await;
+        state.budget.give_back(allowance.left());
+    }
+
+    /// What a mobile network carries is as a rule paid for by the byte.
+    fn allowed_on(&self, m: &Measurement, identity: &Identity) -> bool {
+        let (local, remote) = (m.local_addr.map(|a| a.ip()), m.remote_addr.map(|a| a.ip()));
+        self.plan.on_metered || identity.network_context(local, remote).interface_type != "cellular"
+    }
+}
+
+/// What one test may move: its share of the day, so that the last has as much as the first.
+fn share(plan: LoadPlan, left: u64) -> u64 {
+    let tests = (DAY.as_secs() / plan.every.as_secs().max(1)).max(1);
+    left.min((plan.daily_bytes / tests).max(LEAST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_has_its_share_of_the_day_and_no_more_than_is_left() {
+        let plan = |hours: u64, daily_bytes| LoadPlan {
+            every: Duration::from_secs(hours * 3_600),
+            daily_bytes,
+            on_metered: false,
+        };
+        assert_eq!(share(plan(6, 100 << 20), u64::MAX), 25 << 20);
+        assert_eq!(share(plan(6, 100 << 20), 7), 7);
+        assert_eq!(share(plan(48, 100 << 20), u64::MAX), 100 << 20);
+        assert_eq!(share(plan(1, 10 << 20), u64::MAX), LEAST, "too little shows nothing");
+    }
+}
