@@ -12,32 +12,54 @@ use url::{Host, Url};
 use crate::echo::EchoOptions;
 use crate::measure::{Options, Prober};
 use crate::{Identity, Measurement};
+use canary::Canary;
 use load::Loader;
 use queue::Queue;
 use schedule::{Grid, Pace};
 use spool::Spool;
+use trouble::Trouble;
 
 mod answer;
 mod args;
+mod canary;
 mod client;
+mod files;
 pub(crate) mod fuzzing;
+mod gap;
 mod load;
 mod queue;
 mod schedule;
 mod ship;
 mod spool;
+#[cfg(test)]
+mod testing;
+mod trouble;
 
 pub use args::Agent;
 pub use load::LoadPlan;
-pub use queue::Gap;
 pub use spool::{Bounds, SpoolError};
+
+/// What is measured, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What.
+    pub url: Url,
+    /// Time from one measurement of it to its next; `None` for as often as the others.
+    pub interval: Option<Duration>,
+}
+
+impl From<Url> for Target {
+    fn from(url: Url) -> Self {
+        Self { url, interval: None }
+    }
+}
 
 /// What the agent does.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What to measure.
-    pub targets: Vec<Url>,
-    /// Time from one measurement of a target to its next.
+    pub targets: Vec<Target>,
+    /// Time from one measurement of a target to its next, where the target has none of its own.
     pub interval: Duration,
     /// Time from one throughput measurement of a target to its next; `None` for never, zero
     /// for with every measurement.
@@ -54,6 +76,8 @@ pub struct Config {
     pub ingest: Option<Ingest>,
     /// The folder they wait in; `None` for in memory, where they are lost with the process.
     pub spool: Option<PathBuf>,
+    /// How much waits there.
+    pub bounds: Bounds,
 }
 
 /// Where events go.
@@ -87,6 +111,8 @@ pub struct Summary {
     pub measured: u64,
     /// Ticks that fell while the measurement before was still running.
     pub missed: u64,
+    /// Measurements made while the probe itself was in trouble.
+    pub troubled: u64,
     /// Events the ingest has acknowledged.
     pub shipped: u64,
     /// Events the ingest refused for good.
@@ -107,7 +133,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
     let prober = Arc::new(Prober::new(config.options.clone())?);
-    let queue = Arc::new(queue_of(config.spool.as_deref())?);
+    let queue = Arc::new(queue_of(config.spool.as_deref(), config.bounds)?);
     let counters = Arc::new(ship::Counters::default());
     // Measuring has to end before shipping can.
     let drain = CancellationToken::new();
@@ -122,14 +148,17 @@ pub async fn run(
         None => None,
     };
 
+    files::raise_limit(config.targets.len());
     let state_dir = crate::identity::default_state_dir();
     let loader = config.load.map(|plan| Arc::new(Loader::new(plan, state_dir.as_deref())));
     let ticks = Arc::new(Ticks::default());
+    let canary = Arc::new(Canary::new(config.options.resolver));
     let mut measuring = JoinSet::new();
     for target in config.targets.clone() {
         let watch = Watch {
             target,
             prober: Arc::clone(&prober),
+            canary: Arc::clone(&canary),
             config: config.clone(),
             observer: observer.clone(),
             queue: shipping.is_some().then(|| Arc::clone(&queue)),
@@ -152,9 +181,10 @@ pub async fn run(
     let summary = Summary {
         measured: ticks.measured.load(Ordering::Relaxed),
         missed: ticks.missed.load(Ordering::Relaxed),
+        troubled: ticks.troubled.load(Ordering::Relaxed),
         shipped: counters.shipped.load(Ordering::Relaxed),
         refused: counters.refused.load(Ordering::Relaxed),
-        dropped: queue.gap().count,
+        dropped: queue.lost(),
         unsent: queue.len(),
     };
     if summary.unsent > 0 {
@@ -171,8 +201,8 @@ pub async fn run(
 }
 
 /// A disk that can't be used keeps nobody from measuring.
-fn queue_of(spool: Option<&Path>) -> Result<Queue, SpoolError> {
-    let opened = spool.map(|dir| Spool::open(dir, Bounds::default())).transpose();
+fn queue_of(spool: Option<&Path>, bounds: Bounds) -> Result<Queue, SpoolError> {
+    let opened = spool.map(|dir| Spool::open(dir, bounds)).transpose();
     match opened {
         Ok(Some(spool)) => return Ok(Queue::spooled(spool)),
         Ok(None) => {}
@@ -189,12 +219,14 @@ const DRAIN: Duration = Duration::from_secs(3);
 struct Ticks {
     measured: AtomicU64,
     missed: AtomicU64,
+    troubled: AtomicU64,
 }
 
 /// One target and its clock. Each has a task of its own, so a slow one delays no other.
 struct Watch {
-    target: Url,
+    target: Target,
     prober: Arc<Prober>,
+    canary: Arc<Canary>,
     config: Config,
     observer: Option<Observer>,
     queue: Option<Arc<Queue>>,
@@ -204,7 +236,7 @@ struct Watch {
 
 impl Watch {
     async fn run(self, shutdown: CancellationToken) {
-        let interval = self.config.interval.max(MIN_INTERVAL);
+        let interval = self.target.interval.unwrap_or(self.config.interval).max(MIN_INTERVAL);
         let mut grid =
             Grid::new(tokio::time::Instant::now(), interval, rand::random(), rand::random());
         let mut pace = Pace::new(self.config.throughput_every);
@@ -212,13 +244,18 @@ impl Watch {
             loop {
                 tokio::time::sleep_until(grid.next()).await;
                 let throughput = pace.due(tokio::time::Instant::now());
-                for measurement in self.measure(throughput).await {
-                    self.tell(&measurement);
+                let (mut all, troubles) = self.canary.beside(self.measure(throughput)).await;
+                if let (Some(loader), Some(last), true) =
+                    (&self.loader, all.last_mut(), troubles.is_empty())
+                {
+                    loader.run(&self.prober, last, &self.config.identity).await;
+                }
+                for measurement in &all {
+                    self.tell(measurement, &troubles);
                 }
                 let missed = grid.advance(tokio::time::Instant::now());
                 if missed > 0 {
-                    tracing::debug!(target_url = %self.target, missed, "ticks missed");
-                    self.ticks.missed.fetch_add(missed, Ordering::Relaxed);
+                    self.tell_missed(missed);
                 }
             }
         };
@@ -226,27 +263,37 @@ impl Watch {
         shutdown.run_until_cancelled(watching).await;
     }
 
-    /// A measurement, or one of each family, the last with what is measured beside it.
+    /// A measurement, or one of each family, the last with its echoes.
     async fn measure(&self, throughput: bool) -> Vec<Measurement> {
-        let mut all = self.prober.measure_all(&self.target, throughput).await;
-        if let Some(last) = all.last_mut() {
-            if let Some(echo) = &self.config.echo {
-                self.prober.echo(last, echo).await;
-            }
-            if let Some(loader) = &self.loader {
-                loader.run(&self.prober, last, &self.config.identity).await;
-            }
+        let mut all = self.prober.measure_all(&self.target.url, throughput).await;
+        if let (Some(last), Some(echo)) = (all.last_mut(), &self.config.echo) {
+            self.prober.echo(last, echo).await;
         }
         all
     }
 
-    fn tell(&self, measurement: &Measurement) {
+    fn tell_missed(&self, missed: u64) {
+        let before = self.ticks.missed.fetch_add(missed, Ordering::Relaxed);
+        // The first is told, then every hundredth: a target that hangs misses them all.
+        if before == 0 || before / 100 != (before + missed) / 100 {
+            tracing::warn!(
+                target_url = %self.target.url,
+                missed = before + missed,
+                "measurements were not made: the one before was not done yet"
+            );
+        }
+    }
+
+    fn tell(&self, measurement: &Measurement, troubles: &[Trouble]) {
         self.ticks.measured.fetch_add(1, Ordering::Relaxed);
+        self.ticks.troubled.fetch_add(u64::from(!troubles.is_empty()), Ordering::Relaxed);
         if let Some(observer) = &self.observer {
             observer(measurement);
         }
         if let Some(queue) = &self.queue {
-            queue.push(&measurement.to_event(&self.config.identity));
+            let mut event = measurement.to_event(&self.config.identity);
+            event.probe_trouble = troubles.iter().map(|t| t.as_str().to_owned()).collect();
+            queue.push(&event);
         }
     }
 }

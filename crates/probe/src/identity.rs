@@ -41,6 +41,16 @@ impl Identity {
     }
 }
 
+/// Whether the system knows a way to an address.
+pub(crate) fn is_routed(remote: IpAddr) -> bool {
+    interface::is_routed(remote)
+}
+
+/// Whether it knows a way to anywhere.
+pub(crate) fn has_a_route() -> bool {
+    interface::ANYWHERE.into_iter().any(interface::is_routed)
+}
+
 /// The client id of this user on this machine: read from a state directory
 /// (`$XDG_STATE_HOME/qoe`, else `~/.local/state/qoe`, where none is given), made there on the
 /// first start. Starts at the same time agree on one.

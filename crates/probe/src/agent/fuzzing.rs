@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::gap::Gap;
 use super::spool::{Bounds, Spool};
 
 /// Opens a spool whose one segment holds these bytes, and ships all of it.
@@ -17,7 +18,7 @@ pub fn spool(bytes: &[u8]) {
         let mut rounds = 0;
         while spool.len() > 0 {
             let batch = spool.peek(3);
-            spool.settle(batch.upto);
+            spool.settle(&batch, Gap::default());
             rounds += 1;
             assert!(rounds <= bytes.len() + 1, "it goes round in a circle");
         }

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use model::wire::WireEvent;
+use model::wire::{WireEvent, WireGap};
 use tokio::sync::Notify;
 
+use super::gap::{Gap, Losses};
 use super::spool::Spool;
 
 /// How many events wait in memory at most: at one every second that is close to three hours.
@@ -25,17 +26,6 @@ pub(super) struct Batch {
     pub(super) upto: u64,
 }
 
-/// Events that were lost for want of room, or because their place on the disk could not be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gap {
-    /// How many.
-    pub count: u64,
-    /// The time of the oldest, where it is known.
-    pub first_ts_ms: Option<i64>,
-    /// The time of the newest, where it is known.
-    pub last_ts_ms: Option<i64>,
-}
-
 /// The queue.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -46,7 +36,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 enum Kept {
     Memory(Memory),
-    Disk(Spool),
+    Disk(Box<Spool>),
 }
 
 impl Queue {
@@ -57,27 +47,25 @@ impl Queue {
 
     /// On disk.
     pub(super) fn spooled(spool: Spool) -> Self {
-        Self::of(Kept::Disk(spool))
+        Self::of(Kept::Disk(Box::new(spool)))
     }
 
     fn of(kept: Kept) -> Self {
         Self { kept: Mutex::new(kept), filled: Notify::new() }
     }
 
-    /// Adds an event.
+    /// Adds an event, which takes along what was lost before it.
     pub(super) fn push(&self, event: &WireEvent) {
-        let line = match serde_json::to_string(event) {
-            Ok(line) => Line(line.into()),
-            Err(e) => return tracing::error!(event = %event.event_id, "cannot write an event: {e}"),
-        };
         match &mut *self.lock() {
-            Kept::Memory(memory) => memory.push(line),
-            Kept::Disk(spool) => spool.push(line),
+            Kept::Memory(memory) => memory.push(event),
+            Kept::Disk(spool) => spool.push(event),
         }
         self.filled.notify_one();
     }
 
     /// The oldest events, `count` at most.
+    ///
+    /// What was given before and not settled counts as not arrived.
     pub(super) fn peek(&self, count: usize) -> Batch {
         match &mut *self.lock() {
             Kept::Memory(memory) => memory.peek(count),
@@ -85,11 +73,13 @@ impl Queue {
         }
     }
 
-    /// Everything before this number is done with.
-    pub(super) fn settle(&self, upto: u64) {
+    /// A batch is done with: taken, or, of these lines, refused for good.
+    pub(super) fn settle<'a>(&self, batch: &Batch, refused: impl IntoIterator<Item = &'a Line>) {
+        let carried = refused.into_iter().filter_map(|line| line.told().gap.map(Gap::from));
+        let untold = carried.fold(Gap::default(), Gap::and);
         match &mut *self.lock() {
-            Kept::Memory(memory) => memory.settle(upto),
-            Kept::Disk(spool) => spool.settle(upto),
+            Kept::Memory(memory) => memory.settle(batch.upto, untold),
+            Kept::Disk(spool) => spool.settle(batch, untold),
         }
     }
 
@@ -115,11 +105,11 @@ impl Queue {
         }
     }
 
-    /// What was lost since the start.
-    pub(super) fn gap(&self) -> Gap {
+    /// How many events were lost since the start.
+    pub(super) fn lost(&self) -> u64 {
         match &*self.lock() {
-            Kept::Memory(memory) => memory.gap,
-            Kept::Disk(spool) => spool.gap(),
+            Kept::Memory(memory) => memory.losses.lost(),
+            Kept::Disk(spool) => spool.lost(),
         }
     }
 
@@ -135,97 +125,117 @@ struct Memory {
     lines: VecDeque<Line>,
     /// The number of the first of them.
     first: u64,
-    gap: Gap,
+    losses: Losses,
 }
 
 impl Memory {
     fn new(capacity: usize) -> Self {
-        Self { capacity, lines: VecDeque::new(), first: 0, gap: Gap::default() }
+        Self { capacity, lines: VecDeque::new(), first: 0, losses: Losses::default() }
     }
 
-    fn push(&mut self, line: Line) {
-        self.lines.push_back(line);
-        while self.lines.len() > self.capacity {
-            if let Some(lost) = self.lines.pop_front() {
-                self.first += 1;
-                self.gap.add(lost.ts_ms());
-            }
+    fn push(&mut self, event: &WireEvent) {
+        while self.lines.len() >= self.capacity {
+            let Some(lost) = self.lines.pop_front() else { break };
+            self.losses.lose(self.first, &lost);
+            self.first += 1;
+        }
+        match Line::of(event, self.losses.take()) {
+            Ok(line) => self.lines.push_back(line),
+            Err(carried) => self.losses.hand_back(carried),
         }
     }
 
-    fn peek(&self, count: usize) -> Batch {
+    fn peek(&mut self, count: usize) -> Batch {
         let lines: Vec<Line> = self.lines.iter().take(count).cloned().collect();
         let upto = self.first + lines.len() as u64;
+        self.losses.sending(upto);
         Batch { lines, upto }
     }
 
-    fn settle(&mut self, upto: u64) {
+    fn settle(&mut self, upto: u64, untold: Gap) {
         let done = usize::try_from(upto.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let done = done.min(self.lines.len());
         self.lines.drain(..done);
         self.first += done as u64;
+        self.losses.settled();
+        self.losses.hand_back(untold);
     }
+}
+
+/// What the queue wants to know of an event.
+#[derive(Default, serde::Deserialize)]
+pub(super) struct Told {
+    #[serde(default)]
+    pub(super) ts_ms: Option<i64>,
+    #[serde(default)]
+    pub(super) gap: Option<WireGap>,
 }
 
 impl Line {
-    /// The event's time, where it can be read.
-    pub(super) fn ts_ms(&self) -> Option<i64> {
-        #[derive(serde::Deserialize)]
-        struct Time {
-            ts_ms: i64,
+    /// An event that carries a gap; the gap comes back where the event can't be written.
+    pub(super) fn of(event: &WireEvent, gap: Gap) -> Result<Self, Gap> {
+        let written = match gap.to_wire() {
+            None => serde_json::to_string(event),
+            gap => serde_json::to_string(&WireEvent { gap, ..event.clone() }),
+        };
+        match written {
+            Ok(line) => Ok(Self(line.into())),
+            Err(e) => {
+                tracing::error!(event = %event.event_id, "cannot write an event: {e}");
+                Err(gap.and(Gap::one(Some(event.ts_ms))))
+            }
         }
-        serde_json::from_str::<Time>(&self.0).ok().map(|event| event.ts_ms)
     }
-}
 
-impl Gap {
-    /// One event more, of this time.
-    pub(super) fn add(&mut self, ts_ms: Option<i64>) {
-        self.count += 1;
-        self.first_ts_ms = self.first_ts_ms.into_iter().chain(ts_ms).min();
-        self.last_ts_ms = self.last_ts_ms.into_iter().chain(ts_ms).max();
-        // Told at the first and then seldom, or a long outage fills the log.
-        if self.count == 1 || self.count.is_multiple_of(1_000) {
-            tracing::warn!(events = self.count, "events are lost, the oldest first");
-        }
+    /// As far as it can be read.
+    pub(super) fn told(&self) -> Told {
+        serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::testing::event;
 
-    fn line(n: i64) -> Line {
-        Line(format!(r#"{{"ts_ms":{n}}}"#).into())
+    fn times(batch: &Batch) -> Vec<i64> {
+        batch.lines.iter().map(|line| line.told().ts_ms.unwrap()).collect()
     }
 
     #[test]
-    fn the_oldest_are_lost_first_and_told_with_their_times() {
-        let mut memory = Memory::new(3);
-        (0..3).for_each(|n| memory.push(line(n)));
-        let batch = memory.peek(2);
-        assert_eq!(batch, Batch { lines: vec![line(0), line(1)], upto: 2 });
-        memory.push(line(3));
-        memory.push(line(4));
-        let gap = Gap { count: 2, first_ts_ms: Some(0), last_ts_ms: Some(1) };
-        assert_eq!(memory.gap, gap);
-        // What was on its way is gone already; what came after it stays.
-        memory.settle(batch.upto);
-        assert_eq!(memory.peek(9).lines, [line(2), line(3), line(4)]);
-        memory.settle(memory.peek(9).upto);
-        assert_eq!(memory.lines.len(), 0);
+    fn the_oldest_are_lost_first_and_the_next_event_says_so() {
+        let queue = Queue::in_memory(3);
+        (0..4).for_each(|n| queue.push(&event(n)));
+        let batch = queue.peek(9);
+        assert_eq!((times(&batch), batch.upto, queue.lost()), (vec![1, 2, 3], 4, 1));
+        let gap = |line: &Line| line.told().gap.map(Gap::from);
+        let lost = |count, first, last| {
+            Some(Gap { count, first_ts_ms: Some(first), last_ts_ms: Some(last) })
+        };
+        let gaps: Vec<_> = batch.lines.iter().map(gap).collect();
+        assert_eq!(gaps, [None, None, lost(1, 0, 0)]);
+
+        // What was on its way when it was lost has arrived after all.
+        queue.push(&event(4));
+        queue.settle(&batch, []);
+        let batch = queue.peek(9);
+        assert_eq!((times(&batch), gap(&batch.lines[0])), (vec![4], None));
+        // A refused event leaves what it carried to the next one.
+        (5..9).for_each(|n| queue.push(&event(n)));
+        let batch = queue.peek(1);
+        assert_eq!((times(&batch), gap(&batch.lines[0])), (vec![6], None));
+        (9..12).for_each(|n| queue.push(&event(n)));
+        let batch = queue.peek(9);
+        queue.settle(&batch, &batch.lines);
+        queue.push(&event(12));
+        assert_eq!(gap(&queue.peek(1).lines[0]), lost(5, 4, 8));
+        assert_eq!(queue.len(), 1);
     }
 
     #[tokio::test]
     async fn waiting_ends_with_the_first_event() {
         let queue = Queue::in_memory(3);
-        let pushing = async {
-            match &mut *queue.lock() {
-                Kept::Memory(memory) => memory.push(line(0)),
-                Kept::Disk(_) => unreachable!(),
-            }
-            queue.filled.notify_one();
-        };
+        let pushing = async { queue.push(&event(0)) };
         tokio::join!(queue.wait(), pushing);
         assert_eq!(queue.len(), 1);
     }

@@ -88,6 +88,20 @@ mod tests {
         assert_eq!(grid.next(), now + 53 * SECOND);
     }
 
+    /// Where the clock runs on while a machine sleeps.
+    #[tokio::test]
+    async fn after_hours_away_there_is_one_measurement_and_the_grid_goes_on() {
+        let now = Instant::now();
+        let mut grid = Grid::new(now, 10 * SECOND, 0.0, 0.5);
+        grid.advance(now);
+        let (before, woken) = (grid.next(), now + 8 * 3_600 * SECOND);
+        let missed = grid.advance(woken);
+        assert!(grid.next() > woken && grid.next() <= woken + 10 * SECOND);
+        let ticks = u32::try_from(missed + 1).unwrap();
+        assert_eq!(grid.next(), before + ticks * 10 * SECOND, "on the same grid, none made up for");
+        assert_eq!(grid.advance(woken), 0);
+    }
+
     #[tokio::test]
     async fn transfers_keep_their_own_pace() {
         let now = Instant::now();

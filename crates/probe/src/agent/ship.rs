@@ -53,7 +53,7 @@ pub(super) async fn run(
             Verdict::Settled(rejected) => {
                 let refused = tell_rejected(&rejected);
                 counters.refused.fetch_add(refused, Ordering::Relaxed);
-                queue.settle(batch.upto);
+                queue.settle(&batch, rejected.iter().filter_map(|r| batch.lines.get(r.index)));
                 let accepted = (batch.lines.len() as u64).saturating_sub(refused);
                 counters.shipped.fetch_add(accepted, Ordering::Relaxed);
                 size = (size * 2).min(BATCH);
@@ -61,7 +61,7 @@ pub(super) async fn run(
                 continue;
             }
             Verdict::Refused(why) => {
-                queue.settle(batch.upto);
+                queue.settle(&batch, &batch.lines);
                 let refused = batch.lines.len();
                 tracing::error!(events = refused, "the ingest refuses a batch for good: {why}");
                 counters.refused.fetch_add(refused as u64, Ordering::Relaxed);
@@ -72,7 +72,7 @@ pub(super) async fn run(
                 continue;
             }
             Verdict::TooLarge => {
-                queue.settle(batch.upto);
+                queue.settle(&batch, &batch.lines);
                 tracing::error!("the ingest refuses an event for its size");
                 counters.refused.fetch_add(1, Ordering::Relaxed);
                 continue;

@@ -9,11 +9,15 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::queue::{Batch, Gap, Line};
+use super::gap::{Gap, Losses};
+use super::queue::{Batch, Line};
+use files::KeptGap;
+use model::wire::WireEvent;
 use sync::Syncer;
 
 mod files;
@@ -45,6 +49,9 @@ const SEGMENTS: u64 = 32;
 /// Bytes of a batch, so that it stays below what an ingest takes.
 const BATCH_BYTES: usize = 900 << 10;
 
+/// What a gap adds to a line at most, with the line's checksum.
+const WITH_GAP: usize = 130;
+
 /// Lines that wait in memory while the disk takes none.
 const UNWRITTEN: usize = 1_000;
 
@@ -68,7 +75,11 @@ pub(super) struct Spool {
     next: u64,
     /// Came while the disk took nothing; the last numbers are theirs.
     unwritten: VecDeque<Line>,
-    gap: Gap,
+    losses: Losses,
+    /// Numbers up to where the last peek ended of which nothing could be read.
+    missing: Vec<Range<u64>>,
+    /// The number of the event that carries what the note of losses holds, where there is one.
+    carrier: Option<u64>,
 }
 
 /// One file.
@@ -103,7 +114,11 @@ impl Spool {
                 Err(error) => tracing::warn!("passing over {}: {error}", path.display()),
             }
         }
-        let settled = files::settled(dir).unwrap_or(0);
+        Segment::part(&mut segments);
+        let kept = files::lost(dir);
+        let noted = files::settled(dir).unwrap_or(0).max(kept.map_or(0, |kept| kept.settled));
+        // A lost note has events sent again, and none of those before them taken for lost.
+        let settled = noted.max(segments.front().map_or(0, |oldest| oldest.first));
         // No number is given twice, also where a loss of power took events that were settled.
         let next = segments.iter().map(Segment::end).max().unwrap_or(0).max(settled);
         let syncer = Syncer::start();
@@ -119,8 +134,16 @@ impl Spool {
             peeked: None,
             next,
             unwritten: VecDeque::new(),
-            gap: Gap::default(),
+            losses: Losses::default(),
+            missing: Vec::new(),
+            carrier: kept.map(|kept| kept.carrier),
         };
+        if let Some(kept) = kept
+            && !spool.is_told(&kept)
+        {
+            spool.losses = Losses::left(kept.gap.into());
+            spool.keep_lost();
+        }
         spool.forget_settled();
         spool.make_room(0);
         if spool.len() > 0 {
@@ -136,12 +159,29 @@ impl Spool {
         self.segments.iter().map(waiting).sum::<u64>() + self.unwritten.len() as u64
     }
 
-    pub(super) fn gap(&self) -> Gap {
-        self.gap
+    /// How many events were lost since it was opened.
+    pub(super) fn lost(&self) -> u64 {
+        self.losses.lost()
     }
 
     /// Adds an event. It outlives the process at once, and a loss of power some milliseconds later.
-    pub(super) fn push(&mut self, line: Line) {
+    pub(super) fn push(&mut self, event: &WireEvent) {
+        let Ok(mut line) = Line::of(event, Gap::default()) else {
+            self.losses.hand_back(Gap::one(Some(event.ts_ms)));
+            return self.keep_lost();
+        };
+        // What has to go for it goes first, so that it can carry that.
+        self.make_room((line.0.len() + WITH_GAP) as u64);
+        if self.losses.is_pending() && self.carrier != Some(self.next) {
+            // The note names another event, which did not carry it.
+            self.keep_lost();
+        }
+        let gap = self.losses.take();
+        if !gap.is_empty()
+            && let Ok(carrying) = Line::of(event, gap)
+        {
+            line = carrying;
+        }
         self.next += 1;
         self.unwritten.push_back(line);
         while let Some(line) = self.unwritten.front() {
@@ -154,16 +194,24 @@ impl Spool {
             }
             self.unwritten.pop_front();
         }
+        if !self.losses.untold().is_empty() {
+            // The event tells of all but what is on its way: that waits for the next one.
+            self.keep_lost();
+        }
         if self.unwritten.len() > UNWRITTEN {
             // Those before it have their numbers, and may be on their way.
-            let lost = self.unwritten.pop_back();
             self.next -= 1;
-            self.gap.add(lost.and_then(|line| line.ts_ms()));
+            if let Some(lost) = self.unwritten.pop_back() {
+                self.losses.lose(self.next, &lost);
+            }
+            self.keep_lost();
         }
     }
 
-    /// The oldest events that are not settled.
+    /// The oldest events that are not settled. What an earlier peek gave did not arrive.
     pub(super) fn peek(&mut self, count: usize) -> Batch {
+        let mut expected = self.settled;
+        self.missing.clear();
         let mut batch = Batch { lines: Vec::new(), upto: self.settled };
         let mut room = BATCH_BYTES;
         self.peeked = None;
@@ -181,7 +229,11 @@ impl Spool {
             let read = self.read(segment, batch.upto, count - batch.lines.len(), &mut room);
             match read {
                 Ok((mark, lines)) => {
-                    batch.lines.extend(lines);
+                    for (number, line) in lines {
+                        self.missing.extend((expected < number).then_some(expected..number));
+                        expected = number + 1;
+                        batch.lines.push(line);
+                    }
                     batch.upto = mark.number;
                     self.peeked = Some(mark);
                 }
@@ -191,33 +243,97 @@ impl Spool {
                 }
             }
         }
+        self.missing.extend((expected < batch.upto).then_some(expected..batch.upto));
         if batch.upto >= written {
             let rest = self.unwritten.iter().take(count - batch.lines.len()).cloned();
             let before = batch.lines.len();
             batch.lines.extend(rest);
             batch.upto += (batch.lines.len() - before) as u64;
         }
+        self.losses.sending(batch.upto);
         if batch.lines.is_empty() && batch.upto > self.settled {
             // Nothing of it can be read: it is not waited for.
-            self.settle(batch.upto);
+            self.settle(&batch, Gap::default());
         }
         batch
     }
 
-    /// Everything before this number is done with.
-    pub(super) fn settle(&mut self, upto: u64) {
-        if upto <= self.settled {
-            return;
+    /// The batch that was peeked last is done with. What those of it carried that were refused is
+    /// not told yet.
+    pub(super) fn settle(&mut self, batch: &Batch, untold: Gap) {
+        let (before, handed_back) = (self.losses.untold(), !untold.is_empty());
+        let missing = std::mem::take(&mut self.missing).into_iter();
+        // What was lost since it was peeked is counted already.
+        let missing =
+            missing.map(|numbers| numbers.end.saturating_sub(numbers.start.max(self.settled)));
+        self.losses.settled();
+        self.losses.hand_back(untold);
+        self.losses.lose_unread(missing.sum());
+        let upto = batch.upto;
+        let newer = upto > self.settled;
+        if newer {
+            self.done(upto);
         }
+        // The note holds both, so that neither comes without the other. One that says the same as the
+        // note before it has another carrier all the same.
+        if self.losses.untold() != before || handed_back {
+            self.keep_lost();
+        } else if before.is_empty() && self.carrier.is_some_and(|carrier| carrier < self.settled) {
+            self.carrier = None;
+            self.keep_settled();
+            files::forget_lost(&self.dir);
+        }
+        if newer {
+            self.keep_settled();
+            self.forget_settled();
+        }
+    }
+
+    /// Everything before this number is.
+    fn done(&mut self, upto: u64) {
         let written = self.next - self.unwritten.len() as u64;
         let of_memory = usize::try_from(upto.saturating_sub(written)).unwrap_or(usize::MAX);
         self.unwritten.drain(..of_memory.min(self.unwritten.len()));
         self.settled = upto.min(self.next);
         self.mark = self.peeked.filter(|mark| mark.number == upto);
+    }
+
+    fn keep_settled(&self) {
         if let Err(error) = files::keep_settled(&self.dir, self.settled) {
             tracing::debug!("cannot note what is settled: {error}");
         }
-        self.forget_settled();
+    }
+
+    /// Notes what is lost and not told, to be carried by the next event, in this process or a later.
+    fn keep_lost(&mut self) {
+        let Some(gap) = self.losses.untold().to_wire() else {
+            if self.carrier.take().is_some() {
+                files::forget_lost(&self.dir);
+            }
+            return;
+        };
+        let kept = KeptGap { gap, carrier: self.next, settled: self.settled };
+        self.carrier = Some(self.next);
+        if let Err(error) = files::keep_lost(&self.dir, &kept) {
+            tracing::debug!("cannot note what is lost: {error}");
+        }
+    }
+
+    /// Whether the event that was to carry this is there, or was.
+    fn is_told(&self, kept: &KeptGap) -> bool {
+        let carrier = kept.carrier;
+        if carrier < self.settled {
+            return true;
+        }
+        let holds = |segment: &&Segment| (segment.first..segment.end()).contains(&carrier);
+        let Some(segment) = self.segments.iter().find(holds) else { return false };
+        let mut room = usize::MAX;
+        let read = self.read(segment, carrier, 1, &mut room);
+        read.is_ok_and(|(_, lines)| {
+            lines
+                .first()
+                .is_some_and(|(number, line)| *number == carrier && line.told().gap.is_some())
+        })
     }
 
     /// Nothing more is written; what is settled leaves no file.
@@ -287,28 +403,34 @@ impl Spool {
 
     fn lose_oldest(&mut self) {
         let Some(oldest) = self.segments.front() else { return };
-        let mut room = usize::MAX;
-        let from = self.settled.max(oldest.first);
-        if from < oldest.end() {
+        let (from, end) = (self.settled.max(oldest.first), oldest.end());
+        if from < end {
+            let mut room = usize::MAX;
             let lost = self.read(oldest, from, usize::MAX, &mut room);
-            let times: Vec<_> =
-                lost.map(|(_, lines)| lines.iter().map(Line::ts_ms).collect()).unwrap_or_default();
-            times.into_iter().for_each(|ts_ms| self.gap.add(ts_ms));
+            let lost = lost.map(|(_, lines)| lines).unwrap_or_default();
+            lost.iter().for_each(|(number, line)| self.losses.lose(*number, line));
+            self.losses.lose_unread((end - from).saturating_sub(lost.len() as u64));
         }
-        let end = self.segments.front().map_or(self.settled, Segment::end);
-        let path = self.segments.pop_front().map(|oldest| self.path(oldest.first));
-        path.as_deref().map(files::remove);
         self.settled = self.settled.max(end);
+        // First the note, then the file: a crash between them loses nothing twice.
+        if from < end {
+            self.keep_lost();
+            self.keep_settled();
+        }
+        if let Some(oldest) = self.segments.pop_front() {
+            files::remove(&self.path(oldest.first));
+        }
     }
 
-    /// Reads events of a segment from `number` on. Lines that are not whole are passed over.
+    /// Reads events of a segment from `number` on, with their numbers. Lines that are not whole are
+    /// passed over.
     fn read(
         &self,
         segment: &Segment,
         number: u64,
         count: usize,
         room: &mut usize,
-    ) -> io::Result<(Mark, Vec<Line>)> {
+    ) -> io::Result<(Mark, Vec<(u64, Line)>)> {
         let mut reader = BufReader::new(files::open(&self.path(segment.first))?);
         let mut mark = Mark { number: segment.first, segment: segment.first, offset: 0 };
         if let Some(known) = self.mark
@@ -330,7 +452,7 @@ impl Spool {
                 match line::open(&bytes) {
                     Some(line) => {
                         *room = room.saturating_sub(line.0.len());
-                        lines.push(line);
+                        lines.push((mark.number, line));
                     }
                     None => tracing::warn!(
                         "a line of {} is damaged",
@@ -365,6 +487,15 @@ impl Segment {
                     bytes += read as u64;
                 }
             }
+        }
+    }
+
+    /// Numbers belong to the newer of two files: where a write failed, its line was written again
+    /// into the next one, and what stands half in the older is nothing.
+    fn part(segments: &mut VecDeque<Self>) {
+        let firsts: Vec<u64> = segments.iter().skip(1).map(|segment| segment.first).collect();
+        for (segment, next) in segments.iter_mut().zip(firsts) {
+            segment.lines = segment.lines.min(next.saturating_sub(segment.first));
         }
     }
 

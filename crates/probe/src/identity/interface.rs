@@ -40,6 +40,17 @@ pub(super) fn of_source(source: IpAddr) -> Link {
 /// An address hardly ever moves to another interface.
 const KNOWN_FOR: Duration = Duration::from_secs(30);
 
+/// Addresses for documentation, which have no route of their own.
+pub(super) const ANYWHERE: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
+
+/// Whether the kernel has a route to an address. Nothing is sent.
+pub(super) fn is_routed(remote: IpAddr) -> bool {
+    source_towards(remote).is_some()
+}
+
 fn owner(source: IpAddr) -> Option<String> {
     let owners = nix::ifaddrs::getifaddrs().ok()?;
     let owns = |address: &nix::sys::socket::SockaddrStorage| {
@@ -55,10 +66,7 @@ fn owner(source: IpAddr) -> Option<String> {
 /// The address the kernel would send from to another, policy routes included (many VPNs are one):
 /// that of a connected datagram socket. Nothing is sent. Without an address, to anywhere.
 pub(super) fn source(remote: Option<IpAddr>) -> Option<IpAddr> {
-    // Addresses for documentation have no route of their own.
-    let anywhere: [IpAddr; 2] =
-        [Ipv4Addr::new(192, 0, 2, 1).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()];
-    let candidates = remote.as_ref().map_or(&anywhere[..], std::slice::from_ref);
+    let candidates = remote.as_ref().map_or(&ANYWHERE[..], std::slice::from_ref);
     candidates.iter().find_map(|ip| source_towards(*ip))
 }
 

@@ -111,8 +111,18 @@ async fn run_observed(
         let _ = stream.write_all(page.as_bytes()).await;
     })
     .await;
-    let config = Config {
-        targets: vec![url(&format!("http://{target}/"))],
+    let config = config(ingest, url(&format!("http://{target}/")));
+    let shutdown = CancellationToken::new();
+    let agent = tokio::spawn(agent::run(config, observer, shutdown.clone()));
+    tokio::time::timeout(LONG, done()).await.unwrap();
+    shutdown.cancel();
+    tokio::time::timeout(LONG, agent).await.unwrap().unwrap().unwrap()
+}
+
+/// One target, every second, with nothing on disk.
+fn config(ingest: SocketAddr, target: url::Url) -> Config {
+    Config {
+        targets: vec![target.into()],
         interval: Duration::from_secs(1),
         throughput_every: None,
         echo: None,
@@ -120,17 +130,13 @@ async fn run_observed(
         options: options(),
         identity: Identity::named("probe-1"),
         spool: None,
+        bounds: agent::Bounds::default(),
         ingest: Some(Ingest {
             url: url(&format!("http://{ingest}")),
             token: Some("qoe_secret".to_owned()),
             ca_file: None,
         }),
-    };
-    let shutdown = CancellationToken::new();
-    let agent = tokio::spawn(agent::run(config, observer, shutdown.clone()));
-    tokio::time::timeout(LONG, done()).await.unwrap();
-    shutdown.cancel();
-    tokio::time::timeout(LONG, agent).await.unwrap().unwrap().unwrap()
+    }
 }
 
 /// Waits until an ingest was sent this many requests.
@@ -207,4 +213,48 @@ async fn what_cannot_be_shipped_at_the_end_is_told() {
             .await;
     assert!(summary.measured >= 1);
     assert_eq!((summary.unsent, summary.shipped), (summary.measured, 0));
+}
+
+/// A name server that reads and says nothing, or one that answers that it can't.
+async fn name_server(answers: bool) -> SocketAddr {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut query = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut query).await {
+            // An answer, and the code of a server that failed.
+            query[2] |= 0x80;
+            query[3] = 2;
+            if answers {
+                socket.send_to(&query[..length], from).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_silent_name_server_is_the_probes_trouble_and_one_that_fails_is_not() {
+    for (answers, trouble) in [(false, Some("resolver")), (true, None)] {
+        let (address, received) = ingest(vec![]).await;
+        let config = Config {
+            options: probe::Options {
+                resolver: Some(name_server(answers).await),
+                timeout: Duration::from_millis(300),
+                ..options()
+            },
+            ..config(address, url("http://name.test/"))
+        };
+        let shutdown = CancellationToken::new();
+        let agent = tokio::spawn(agent::run(config, None, shutdown.clone()));
+        tokio::time::timeout(LONG, requests(&received, 1)).await.unwrap();
+        shutdown.cancel();
+        tokio::time::timeout(LONG, agent).await.unwrap().unwrap().unwrap();
+        let event = &received.batches()[0][0];
+        assert_eq!(event["error_stage"], "dns", "{event}");
+        let named = event["probe_trouble"].as_array().into_iter().flatten();
+        // A busy machine may have stood still as well.
+        let named = named.filter_map(|kind| kind.as_str()).find(|kind| *kind != "stall");
+        assert_eq!(named, trouble, "{event}");
+    }
 }

@@ -40,7 +40,12 @@ async fn target() -> SocketAddr {
 
 /// Ids of events whose lines were written to their end.
 fn on_disk(spool: &Path) -> HashSet<String> {
-    let mut found = HashSet::new();
+    let id = |event: serde_json::Value| event["event_id"].as_str().unwrap().to_owned();
+    events(spool).into_iter().map(id).collect()
+}
+
+fn events(spool: &Path) -> Vec<serde_json::Value> {
+    let mut found = Vec::new();
     // Before the probe has made it nothing is there.
     for entry in std::fs::read_dir(spool).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -49,8 +54,7 @@ fn on_disk(spool: &Path) -> HashSet<String> {
         }
         let text = std::fs::read_to_string(path).unwrap();
         for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-            let event: serde_json::Value = serde_json::from_str(&line[9..]).unwrap();
-            found.insert(event["event_id"].as_str().unwrap().to_owned());
+            found.push(serde_json::from_str(&line[9..]).unwrap());
         }
     }
     found
@@ -117,4 +121,31 @@ async fn the_second_on_a_spool_names_the_first() {
     let told = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(75), "{told}");
     assert!(told.contains(&format!("process {}", first.id().unwrap())), "{told}");
+}
+
+/// In a network namespace of its own nothing is up, and no way leads out.
+#[tokio::test]
+async fn a_machine_without_a_network_blames_itself() {
+    let may = Command::new("unshare").args(["-n", "true"]).stderr(Stdio::null()).status().await;
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no namespaces here");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.arg("-n").arg(env!("CARGO_BIN_EXE_qoe-probe")).args(["--interval", "1s"]);
+    command.args(["--client-id", "p", "--ingest", "http://127.0.0.1:9"]);
+    command.args(["--target", "http://192.0.2.99/"]).arg("--spool").arg(dir.path());
+    let _probe = command.stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    let measured = async {
+        while on_disk(dir.path()).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, measured).await.expect("it measures");
+    let event = events(dir.path()).remove(0);
+    assert_eq!(event["error_stage"], "tcp", "{event}");
+    let troubles = event["probe_trouble"].as_array().unwrap();
+    assert!(troubles.contains(&"uplink".into()), "{event}");
 }

@@ -2,6 +2,7 @@
 //! while a server runs on it and when none does.
 
 pub(crate) mod cells;
+mod gaps;
 pub(crate) mod incident;
 pub(crate) mod since;
 pub(crate) mod told;
@@ -13,8 +14,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use server::store::{
-    DATABASE, DiagnosisQuery, DiagnosisRow, Location, Reader, Span, SummaryRow, WindowQuery,
-    WindowRow,
+    DATABASE, DiagnosisQuery, DiagnosisRow, GapQuery, GapRow, Location, Reader, Span, SummaryRow,
+    WindowQuery, WindowRow,
 };
 
 use super::Context;
@@ -26,7 +27,8 @@ use since::Since;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 --json prints one object of schema qoe.report/1: from_ms, to_ms, summary (a row for each client \
-and target), windows (a row a minute) and diagnoses, with the names of the read API. Fields may \
+and target), windows (a row a minute), diagnoses and gaps (what probes lost), with the names of the read \
+API. Fields may \
 be added; none change.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -48,12 +50,15 @@ pub(crate) struct Report {
     pub(crate) summary: Vec<SummaryRow>,
     pub(crate) windows: Vec<WindowRow>,
     pub(crate) diagnoses: Vec<DiagnosisRow>,
+    pub(crate) gaps: Vec<GapRow>,
 }
 
 /// Windows that are read at most: a week of a hundred cells.
 const WINDOWS: usize = 1_000_000;
 /// Diagnoses that are read at most.
 const DIAGNOSES: usize = 10_000;
+/// Gaps that are read at most.
+const GAPS: usize = 1_000;
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let location = args.store.location(context)?;
@@ -83,6 +88,7 @@ impl Report {
             summary: Vec::new(),
             windows: Vec::new(),
             diagnoses: Vec::new(),
+            gaps: Vec::new(),
         };
         if let Location::Directory(dir) = location
             && !dir.join(DATABASE).exists()
@@ -95,6 +101,7 @@ impl Report {
         report.summary = reader.summary(span, now_ms)?;
         report.windows = reader.windows(&query, now_ms)?.0;
         report.diagnoses = reader.diagnoses(&DiagnosisQuery::new(span, DIAGNOSES))?.0;
+        report.gaps = reader.gaps(&GapQuery { client_id: None, span, limit: GAPS })?.0;
         Ok(report)
     }
 }

@@ -143,7 +143,7 @@ impl Probe {
         spool: PathBuf,
     ) -> anyhow::Result<agent::Config> {
         Ok(agent::Config {
-            targets: self.targets,
+            targets: self.targets.into_iter().map(Into::into).collect(),
             interval: self.interval,
             throughput_every: self.throughput.then_some(THROUGHPUT_EVERY),
             echo: None,
@@ -151,6 +151,7 @@ impl Probe {
             options: self.options,
             identity,
             spool: Some(spool),
+            bounds: agent::Bounds::default(),
             ingest: Some(agent::Ingest {
                 url: Url::parse(&format!("http://{server}/v1/events"))?,
                 token: Some(token),

@@ -5,13 +5,26 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use model::wire::WireGap;
 use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
 
 use super::line;
 use crate::agent::queue::Line;
 
 const SEGMENT: &str = "spool";
 const SETTLED: &str = "settled";
+const LOST: &str = "lost";
+
+/// What was lost and is not told yet. Written before what is lost goes, so that it goes once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptGap {
+    pub(super) gap: WireGap,
+    /// The number of the event that carries it: where that one is there, it is told.
+    pub(super) carrier: u64,
+    /// Everything before this number is settled, or part of the gap.
+    pub(super) settled: u64,
+}
 
 /// A segment's file.
 pub(super) fn path(dir: &Path, first: u64) -> PathBuf {
@@ -68,11 +81,35 @@ pub(super) fn settled(dir: &Path) -> Option<u64> {
 
 /// Notes it: whole or not at all, and not worth a sync, since a loss only has events sent again.
 pub(super) fn keep_settled(dir: &Path, number: u64) -> io::Result<()> {
-    let draft = dir.join(format!("{SETTLED}.new"));
+    keep(dir, SETTLED, number.to_string(), false)
+}
+
+/// What was lost and perhaps not told, where that can be read.
+pub(super) fn lost(dir: &Path) -> Option<KeptGap> {
+    let line = line::open(&fs::read(dir.join(LOST)).ok()?)?;
+    serde_json::from_str(&line.0).ok()
+}
+
+/// Notes it, and has it synced: what it tells of is gone a moment later.
+pub(super) fn keep_lost(dir: &Path, kept: &KeptGap) -> io::Result<()> {
+    keep(dir, LOST, serde_json::to_string(kept)?, true)
+}
+
+/// It is told.
+pub(super) fn forget_lost(dir: &Path) {
+    remove(&dir.join(LOST));
+}
+
+fn keep(dir: &Path, name: &str, text: String, synced: bool) -> io::Result<()> {
+    let draft = dir.join(format!("{name}.new"));
     let flags = OFlag::O_NOFOLLOW.bits();
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600).custom_flags(flags);
-    let line = line::sealed(&Line(number.to_string().into()));
-    options.open(&draft)?.write_all(line.as_bytes())?;
-    fs::rename(&draft, dir.join(SETTLED))
+    let mut file = options.open(&draft)?;
+    file.write_all(line::sealed(&Line(text.into())).as_bytes())?;
+    if synced {
+        file.sync_data()?;
+    }
+    fs::rename(&draft, dir.join(name))?;
+    if synced { File::open(dir)?.sync_all() } else { Ok(()) }
 }

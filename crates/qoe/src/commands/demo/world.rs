@@ -117,7 +117,7 @@ impl World {
         let mut tasks = JoinSet::new();
         for client in CLIENTS {
             let config = agent::Config {
-                targets: vec![self.target_url.clone()],
+                targets: vec![self.target_url.clone().into()],
                 interval: Duration::from_secs(1),
                 throughput_every: Some(Duration::ZERO),
                 echo: None,
@@ -125,6 +125,7 @@ impl World {
                 options: self.options.clone(),
                 identity: Identity::named(client),
                 spool: None,
+                bounds: agent::Bounds::default(),
                 ingest: Some(agent::Ingest {
                     url: self.ingest_url()?,
                     token: Some(self.token(client)?),

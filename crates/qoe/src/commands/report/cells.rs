@@ -47,6 +47,10 @@ fn cell(row: &SummaryRow, windows: &[&WindowRow], style: Style) -> String {
         label.unwrap_or_default(),
     );
     let _ = writeln!(out, "  {}", numbers(row));
+    if row.counts.troubled > 0 {
+        let aside = units::count(row.counts.troubled, "measurement");
+        let _ = writeln!(out, "  {aside} set aside: the probe itself was in trouble");
+    }
     let curve = |pick: fn(Percentiles) -> Option<f64>| {
         let values = series(windows, |row| pick(row.percentiles.of(Metric::Total)));
         sparkline(&squeeze(&values, CURVE), style)

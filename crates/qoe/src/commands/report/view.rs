@@ -9,6 +9,7 @@ use model::units::MINUTE_MS;
 
 use super::Report;
 use super::cells;
+use super::gaps;
 use super::incident::{Fleet, Incident, incidents};
 use super::told::told;
 use crate::render::{Ink, Style, units};
@@ -42,6 +43,7 @@ pub(super) fn text(report: &Report, zone: &TimeZone, style: Style) -> String {
     for incident in &found {
         out.push_str(&one(incident, fleet, zone, style));
     }
+    out.push_str(&gaps::text(&report.gaps, zone));
     out.push('\n');
     out.push_str(&cells::text(report, style));
     out
