@@ -64,9 +64,9 @@ fuzz: ## Fuzz what reads strangers' bytes, each target for SECONDS (default 60; 
 	done
 
 probe: ## Build qoe-probe small and static, for other people's machines
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile dist -p qoe-probe --bin qoe-probe \
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile small -p qoe-probe --bin qoe-probe \
 		--target $(HOST)
-	@ls -l $(CARGO_TARGET_DIR)/$(HOST)/dist/qoe-probe | awk '{printf "%s: %.1f MB\n", $$NF, $$5 / 1e6}'
+	@ls -l $(CARGO_TARGET_DIR)/$(HOST)/small/qoe-probe | awk '{printf "%s: %.1f MB\n", $$NF, $$5 / 1e6}'
 
 install: ## Install qoe and qoe-probe for this user, with link-time optimisation
 	$(CARGO) install --locked --profile dist --path crates/qoe
