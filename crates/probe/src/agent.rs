@@ -27,6 +27,7 @@ mod files;
 pub(crate) mod fuzzing;
 mod gap;
 mod load;
+mod offset;
 mod queue;
 mod schedule;
 mod ship;
@@ -161,6 +162,7 @@ pub async fn run(
             canary: Arc::clone(&canary),
             config: config.clone(),
             observer: observer.clone(),
+            counters: Arc::clone(&counters),
             queue: shipping.is_some().then(|| Arc::clone(&queue)),
             ticks: Arc::clone(&ticks),
             loader: loader.clone(),
@@ -229,6 +231,7 @@ struct Watch {
     canary: Arc<Canary>,
     config: Config,
     observer: Option<Observer>,
+    counters: Arc<ship::Counters>,
     queue: Option<Arc<Queue>>,
     ticks: Arc<Ticks>,
     loader: Option<Arc<Loader>>,
@@ -293,6 +296,7 @@ impl Watch {
         if let Some(queue) = &self.queue {
             let mut event = measurement.to_event(&self.config.identity);
             event.probe_trouble = troubles.iter().map(|t| t.as_str().to_owned()).collect();
+            event.clock_offset_ms = self.counters.clock_offset_ms();
             queue.push(&event);
         }
     }

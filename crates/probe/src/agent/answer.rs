@@ -14,6 +14,8 @@ pub(super) struct Answer {
     pub(super) content_type: Option<String>,
     pub(super) retry_after: Option<String>,
     pub(super) body: Vec<u8>,
+    /// By how much our clock is ahead of the server's, milliseconds, where that is telling.
+    pub(super) clock_offset_ms: Option<i64>,
 }
 
 /// What to do with the batch.
@@ -104,6 +106,7 @@ mod tests {
             content_type: Some(content_type.to_owned()),
             retry_after: None,
             body: body.as_bytes().to_vec(),
+            clock_offset_ms: None,
         }
     }
 

@@ -17,10 +17,11 @@ use url::{Position, Url};
 
 use super::Ingest;
 use super::answer::Answer;
+use super::offset::offset_ms;
 use super::queue::Line;
 use crate::VERSION;
 use crate::measure::resolve::Resolver;
-use crate::measure::{connect, tls};
+use crate::measure::{connect, now_ms, tls};
 
 /// Limit for one request, its connection included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -96,7 +97,9 @@ impl Client {
 
     async fn exchange(&mut self, mut open: Open, batch: &[Line]) -> anyhow::Result<Answer> {
         let request = self.request(batch)?;
+        let sent_ms = now_ms();
         let response = open.sender.send_request(request).await.context("cannot send")?;
+        let received_ms = now_ms();
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
         let body = body.map_err(|e| anyhow!("cannot read the answer: {e}"))?.to_bytes();
@@ -107,6 +110,8 @@ impl Client {
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER),
             body: body.to_vec(),
+            clock_offset_ms: text(header::DATE)
+                .and_then(|date| offset_ms(sent_ms, received_ms, &date)),
         })
     }
 

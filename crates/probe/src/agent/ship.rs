@@ -1,7 +1,7 @@
 //! Shipping: batches from the queue to the ingest, until each event is acknowledged or refused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time;
@@ -24,6 +24,24 @@ const WAIT_WHILE_STOPPING: Duration = Duration::from_millis(200);
 pub(super) struct Counters {
     pub(super) shipped: AtomicU64,
     pub(super) refused: AtomicU64,
+    /// By how much our clock is ahead, milliseconds; 0 for nothing to tell.
+    clock_offset_ms: AtomicI64,
+}
+
+impl Counters {
+    /// By how much our clock is ahead of the ingest's, milliseconds, where that is telling.
+    pub(super) fn clock_offset_ms(&self) -> Option<i64> {
+        Some(self.clock_offset_ms.load(Ordering::Relaxed)).filter(|offset| *offset != 0)
+    }
+
+    fn note_clock(&self, offset_ms: Option<i64>) {
+        let before = self.clock_offset_ms.swap(offset_ms.unwrap_or(0), Ordering::Relaxed);
+        if let Some(offset_ms) = offset_ms
+            && before == 0
+        {
+            tracing::warn!(offset_ms, "the clock of this machine is not that of the ingest");
+        }
+    }
 }
 
 /// Ships what is queued, and returns when the queue is empty after `stopping`. Whoever stops it
@@ -46,7 +64,14 @@ pub(super) async fn run(
             continue;
         }
         let verdict = match client.post(&batch.lines).await {
-            Ok(answer) => judge(&answer, batch.lines.len()),
+            Ok(answer) => {
+                let verdict = judge(&answer, batch.lines.len());
+                if matches!(verdict, Verdict::Settled(_)) {
+                    // The word of an ingest, and of nothing else on the way.
+                    counters.note_clock(answer.clock_offset_ms);
+                }
+                verdict
+            }
             Err(e) => Verdict::Later { after: None, why: format!("{e:#}") },
         };
         let wait = match verdict {

@@ -16,6 +16,7 @@ mod roles;
 mod running;
 mod simulate;
 mod site;
+mod spool;
 mod tidy;
 mod up;
 mod upgrade;

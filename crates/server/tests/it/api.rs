@@ -5,6 +5,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use model::units::{MINUTE_MS, Minute};
+use model::{Event, Gap};
 use serde_json::Value;
 use server::aggregator::Settings;
 use server::store::Scope;
@@ -167,6 +168,24 @@ async fn a_summary_is_chosen_by_client_and_target_and_bounded() {
     for (query, expected, more) in rows {
         assert_eq!(clients(query).await, (expected.to_owned(), more), "{query}");
     }
+}
+
+#[tokio::test]
+async fn what_probes_lost_and_what_was_set_aside_is_told() {
+    let api = Api::new();
+    let gap = Gap { count: 7, first_ts_ms: Some(T0 - 9_000), last_ts_ms: None };
+    let telling = Event { gap: Some(gap), troubled: true, ..event("a", 1, T0) };
+    let other = Event { gap: Some(gap), ..event("b", 1, T0) };
+    api.running.aggregator.submit(vec![telling, other]).await.unwrap();
+    let body = api.get("/api/v1/gaps?client_id=a").await;
+    let row = serde_json::json!({
+        "client_id": "a", "at_ts": T0, "count": 7, "first_ts": T0 - 9_000, "last_ts": null,
+    });
+    assert_eq!((&body["gaps"], &body["truncated"]), (&Value::Array(vec![row]), &false.into()));
+    assert_eq!(api.get("/api/v1/gaps?limit=1").await["truncated"], true);
+    let body = api.get("/api/v1/windows?client_id=a").await;
+    let window = &body["windows"][0];
+    assert_eq!((&window["count_troubled"], &window["count_total"]), (&1.into(), &0.into()));
 }
 
 #[tokio::test]
