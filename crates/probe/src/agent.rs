@@ -155,12 +155,13 @@ pub async fn run(
     let ticks = Arc::new(Ticks::default());
     let canary = Arc::new(Canary::new(config.options.resolver));
     let mut measuring = JoinSet::new();
+    let config = Arc::new(config);
     for target in config.targets.clone() {
         let watch = Watch {
             target,
             prober: Arc::clone(&prober),
             canary: Arc::clone(&canary),
-            config: config.clone(),
+            config: Arc::clone(&config),
             observer: observer.clone(),
             counters: Arc::clone(&counters),
             queue: shipping.is_some().then(|| Arc::clone(&queue)),
@@ -229,7 +230,7 @@ struct Watch {
     target: Target,
     prober: Arc<Prober>,
     canary: Arc<Canary>,
-    config: Config,
+    config: Arc<Config>,
     observer: Option<Observer>,
     counters: Arc<ship::Counters>,
     queue: Option<Arc<Queue>>,
