@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
@@ -33,6 +33,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
+
+/// Where a server says what of an answer's time was its own (W3C).
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Serves HTTP/1.1 on a plain connection until it ends.
 pub(super) async fn serve(stream: TcpStream, slot: Arc<Slot>) {
@@ -92,14 +95,22 @@ async fn respond(
 ) -> Result<Response<Body>, Infallible> {
     let fault = slot.faults().http;
     let head_only = request.method() == Method::HEAD;
-    let reply = match Page::of(request.method(), request.uri()) {
+    let start = Instant::now();
+    let page = Page::of(request.method(), request.uri());
+    let timed = matches!(page, Ok(Page::Health | Page::Slow(_)));
+    let reply = match page {
         Ok(page) => Reply::to(page, request, &fault).await,
         Err(refusal) => refusal.into(),
     };
     if fault.delay_ms > 0 {
         sleep(Duration::from_millis(fault.delay_ms)).await;
     }
-    Ok(reply.into_response(head_only, &fault, flushed))
+    let mut response = reply.into_response(head_only, &fault, flushed);
+    if timed {
+        let app = format!("app;dur={:.3}", start.elapsed().as_secs_f64() * 1e3);
+        response.headers_mut().extend(HeaderValue::try_from(app).map(|app| (SERVER_TIMING, app)));
+    }
+    Ok(response)
 }
 
 /// A response before its faults.

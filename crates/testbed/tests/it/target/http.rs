@@ -23,6 +23,10 @@ async fn health_answers_over_every_protocol() {
         (200, "ok\n", Version::HTTP_11)
     );
     assert_eq!(plain.header("cache-control"), Some("no-store"));
+    assert!(plain.header("server-timing").unwrap().starts_with("app;dur="));
+    let slow = get(target.http_addr().unwrap(), "/slow?ms=20").await;
+    let own = slow.header("server-timing").unwrap().strip_prefix("app;dur=").unwrap();
+    assert!(own.parse::<f64>().unwrap() >= 20.0, "{own}");
 
     let h2 = get_h2(&target, "/health").await;
     assert_eq!((h2.status.as_u16(), h2.text(), h2.version), (200, "ok\n", Version::HTTP_2));
