@@ -139,11 +139,25 @@ impl Connection {
         url: &Url,
         payload: Payload,
     ) -> Result<Response<Incoming>, Failure> {
+        self.ask_timed(method, url, payload).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, with the time since the connection was free for the request: what it waited for
+    /// those before it is our own doing.
+    async fn ask_timed(
+        &self,
+        method: Method,
+        url: &Url,
+        payload: Payload,
+    ) -> Result<(Response<Incoming>, Duration), Failure> {
+        let start;
         let sent = match &self.sender {
             Sender::Http1(sender) => {
                 let mut sender = sender.lock().await;
                 let request = request(method, url, Version::Http1, payload)?;
-                match sender.ready().await {
+                let ready = sender.ready().await;
+                start = Instant::now();
+                match ready {
                     Ok(()) => sender.send_request(request).await,
                     Err(e) => Err(e),
                 }
@@ -151,20 +165,21 @@ impl Connection {
             Sender::Http2(sender) => {
                 let mut sender = sender.clone();
                 let request = request(method, url, Version::Http2, payload)?;
-                match sender.ready().await {
+                let ready = sender.ready().await;
+                start = Instant::now();
+                match ready {
                     Ok(()) => sender.send_request(request).await,
                     Err(e) => Err(e),
                 }
             }
         };
-        sent.map_err(|e| of_hyper(&e, false, false))
+        let time = start.elapsed();
+        sent.map(|answer| (answer, time)).map_err(|e| of_hyper(&e, false, false))
     }
 
     /// Asks for a small page; from the request to the first byte of its answer.
     pub(super) async fn time(&self, url: &Url) -> Result<Duration, Failure> {
-        let start = Instant::now();
-        let answer = self.ask(Method::GET, url, Payload::Nothing).await?;
-        let time = start.elapsed();
+        let (answer, time) = self.ask_timed(Method::GET, url, Payload::Nothing).await?;
         let mut body = answer.into_body();
         let mut read = 0;
         while let Some(frame) = body.frame().await {

@@ -107,6 +107,21 @@ async fn latency_is_told_at_rest_and_under_load_with_its_terms() {
     }
 }
 
+/// Over HTTP/1.1 a timed request waits for the one before it on the same connection, which is no
+/// latency of the line's.
+#[tokio::test]
+async fn timed_requests_do_not_count_their_wait_for_each_other() {
+    let bench = Bench::start(false).await;
+    let address = bench.target.http_addr().unwrap();
+    let mut m = bench.prober.measure(&url(&format!("http://{address}/slow?ms=800"))).await;
+    assert_eq!(failure(&m), None, "{m:?}");
+    let tests = Tests { responsiveness: true, ..Tests::default() };
+    bench.prober.load(&mut m, tests, &short(), &Allowance::of(8 << 30)).await;
+    let latency = m.latency.as_ref().unwrap_or_else(|| panic!("{m:?}"));
+    // Each answer takes as long as one on a fresh connection; one that waited takes several times that.
+    assert!(latency.loaded.unwrap() < 2 * latency.terms.unwrap().http, "{latency:?}");
+}
+
 #[tokio::test]
 async fn a_site_that_offers_nothing_has_no_throughput_and_no_error() {
     let address = serve(|mut stream| async move {
