@@ -82,7 +82,15 @@ pub async fn echo(address: SocketAddr, options: &EchoOptions) -> Echoes {
     for &method in kinds {
         let port = options.udp_port.unwrap_or(address.port());
         match open(SocketAddr::new(address.ip(), port), method) {
-            Ok((socket, kind)) => return send(&socket, kind, (method, why), &options).await,
+            Ok((socket, kind)) => {
+                let echoes = send(&socket, kind, (method, why.clone()), &options).await;
+                // A host that answers no ICMP at all says nothing of the path.
+                if method == Method::Udp || !echoes.round_trips.is_empty() {
+                    return echoes;
+                }
+                why = Some(format!("{}: nothing came back", method.name()));
+                break;
+            }
             // The first reason is the one that a person can do something about.
             Err(error) => _ = why.get_or_insert(format!("{}: {error}", method.name())),
         }
@@ -138,9 +146,10 @@ async fn send(
             Ok(Err(_)) => {}
             Err(_) if sent < options.count => {
                 let at = Instant::now();
-                // A packet that can't be sent is lost like any other.
-                let _ = socket.send(&packet::write(kind, sent, nonce)).await;
-                tally.sent(sent, at);
+                // What this machine could not send was lost on no path.
+                if socket.send(&packet::write(kind, sent, nonce)).await.is_ok() {
+                    tally.sent(sent, at);
+                }
                 sent += 1;
                 next += options.interval;
             }

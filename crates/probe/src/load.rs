@@ -73,6 +73,8 @@ struct Carried {
     low_bits_per_second: u64,
     /// Bytes of bodies that were moved, ramp-up included.
     bytes: u64,
+    /// Segments this end sent again.
+    retransmits: u32,
     /// The period that the rates are of.
     duration: Duration,
     /// Whether the allowance ended before the time did.
@@ -111,7 +113,10 @@ pub(crate) async fn run(
     }
     if tests.download {
         match throughput::measure(goal, Direction::Down, options, allowance).await {
-            Ok(carried) => m.throughput = carried.map(Carried::told),
+            Ok(carried) => {
+                m.throughput = carried.map(Carried::told);
+                m.throughput_failure = None;
+            }
             Err(failure) => m.throughput_failure = Some(failure),
         }
     }
@@ -128,6 +133,7 @@ impl Carried {
         Throughput {
             bits_per_second: self.bits_per_second,
             low_bits_per_second: Some(self.low_bits_per_second),
+            retransmits: Some(self.retransmits),
             bytes: self.bytes,
             duration: self.duration,
             complete: !self.cut_short,

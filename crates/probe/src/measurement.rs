@@ -139,8 +139,10 @@ pub struct Throughput {
     pub bits_per_second: u64,
     /// What was exceeded for nine tenths of such a test.
     pub low_bits_per_second: Option<u64>,
-    /// Body bytes read.
+    /// Body bytes moved.
     pub bytes: u64,
+    /// Segments this end sent again: of an upload those of its load. Absent where nobody asked.
+    pub retransmits: Option<u32>,
     /// From the first body byte to the last, or to the time limit.
     pub duration: Duration,
     /// False where it ran out of time, or of the bytes it might move.

@@ -53,15 +53,16 @@ impl Loader {
             return;
         }
         state.next = Instant::now() + when::wait(self.plan.every, rand::random());
-        let bytes = share(self.plan, state.budget.left(now_ms()));
-        if bytes < LEAST || !state.budget.reserve(now_ms(), bytes) {
+        let now_ms = now_ms();
+        let bytes = share(self.plan, state.budget.left(now_ms));
+        if bytes < LEAST || !state.budget.reserve(now_ms, bytes) {
             tracing::debug!("the day's bytes are spent: the line is not loaded");
             return;
         }
         let allowance = Allowance::of(bytes);
         let all = Tests { download: true, upload: true, responsiveness: true };
         prober.load(m, all, &LoadOptions::default(), &allowance).await;
-        state.budget.give_back(allowance.left());
+        state.budget.give_back(now_ms, allowance.left());
     }
 
     /// What a mobile network carries is as a rule paid for by the byte.

@@ -86,6 +86,7 @@ struct Transfer {
     bits_per_second: u64,
     low_bits_per_second: Option<u64>,
     bytes: u64,
+    retransmits: Option<u32>,
     complete: bool,
 }
 
@@ -94,6 +95,7 @@ fn transfer(t: Throughput) -> Transfer {
         bits_per_second: t.bits_per_second,
         low_bits_per_second: t.low_bits_per_second,
         bytes: t.bytes,
+        retransmits: t.retransmits,
         complete: t.complete,
     }
 }

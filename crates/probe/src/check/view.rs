@@ -145,11 +145,11 @@ fn echoes(echoes: &Echoes) -> String {
     let time = |time: Option<Duration>| time.map_or_else(|| ABSENT.to_owned(), units::duration);
     let why = echoes.why_not_better.as_ref().map(|why| format!(", for want of {why}"));
     format!(
-        "{} echoes by {}{}: loss {:.1} %, round trip {}, jitter {}",
+        "{} echoes by {}{}: loss {}, round trip {}, jitter {}",
         echoes.sent,
         echoes.method.name(),
         why.unwrap_or_default(),
-        echoes.loss() * 100.0,
+        echoes.loss().map_or_else(|| ABSENT.to_owned(), |loss| format!("{:.1} %", loss * 100.0)),
         time(echoes.median()),
         time(echoes.jitter())
     )

@@ -28,6 +28,16 @@ impl Allowance {
         self.left.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// What was taken was a guess: this much was moved in truth. Where it was more, the rest has it
+    /// less.
+    pub(super) fn settle(&self, taken: u64, moved: u64) {
+        if moved <= taken {
+            return self.give_back(taken - moved);
+        }
+        let less = |left: u64| Some(left.saturating_sub(moved - taken));
+        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// What is left.
     pub fn left(&self) -> u64 {
         self.left.load(Ordering::Relaxed)
@@ -51,5 +61,11 @@ mod tests {
         assert_eq!((allowance.left(), allowance.used()), (0, 10));
         allowance.give_back(3);
         assert_eq!((other.left(), other.used()), (3, 7));
+        allowance.settle(5, 4);
+        assert_eq!(allowance.left(), 4);
+        allowance.settle(5, 8);
+        assert_eq!(allowance.left(), 1);
+        allowance.settle(5, 8);
+        assert_eq!(allowance.left(), 0);
     }
 }

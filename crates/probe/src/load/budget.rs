@@ -21,20 +21,29 @@ pub struct Spent {
 impl Spent {
     /// What is left of a day's budget. A clock that went back to an earlier day brings nothing back.
     pub fn left(&self, now_ms: i64, daily: u64) -> u64 {
-        if now_ms.div_euclid(DAY_MS) > self.day { daily } else { daily.saturating_sub(self.bytes) }
+        if self.is_over(now_ms) { daily } else { daily.saturating_sub(self.bytes) }
+    }
+
+    fn is_over(&self, now_ms: i64) -> bool {
+        now_ms.div_euclid(DAY_MS) > self.day
     }
 
     /// With so many bytes more.
     #[must_use]
     pub fn with(self, now_ms: i64, bytes: u64) -> Self {
         let today = now_ms.div_euclid(DAY_MS);
-        let before = if today > self.day { 0 } else { self.bytes };
-        Self { day: today.max(self.day), bytes: before.saturating_add(bytes) }
+        let before = if self.is_over(now_ms) { 0 } else { self.bytes };
+        // A clock that was far ahead once does not keep the budget shut until then.
+        let day = if self.day > today + 1 { today } else { today.max(self.day) };
+        Self { day, bytes: before.saturating_add(bytes) }
     }
 
-    /// With so many bytes of the same day less.
+    /// With so many bytes of what was spent at this moment less; of another day nothing comes back.
     #[must_use]
-    pub fn without(self, bytes: u64) -> Self {
+    pub fn without(self, spent_ms: i64, bytes: u64) -> Self {
+        if self.is_over(spent_ms) || spent_ms.div_euclid(DAY_MS) < self.day {
+            return self;
+        }
         Self { bytes: self.bytes.saturating_sub(bytes), ..self }
     }
 }
@@ -84,9 +93,10 @@ impl Budget {
         true
     }
 
-    /// Gives back what a test did not use. Where it can't be written down it is not given back.
-    pub fn give_back(&mut self, bytes: u64) {
-        let spent = self.spent.without(bytes);
+    /// Gives back what a test did not use of what was reserved at this moment. Where it can't be
+    /// written down it is not given back.
+    pub fn give_back(&mut self, reserved_ms: i64, bytes: u64) {
+        let spent = self.spent.without(reserved_ms, bytes);
         if self.keep(spent).is_ok() {
             self.spent = spent;
         }
@@ -112,11 +122,13 @@ mod tests {
         let now = 5 * DAY_MS + 7;
         let mut budget = Budget::open(Some(dir.path()), 100, now);
         assert!(budget.reserve(now, 80) && !budget.reserve(now, 30));
-        budget.give_back(20);
+        budget.give_back(now, 20);
         let mut again = Budget::open(Some(dir.path()), 100, now);
         assert_eq!(again.left(now), 40);
         assert_eq!(again.left(now - DAY_MS), 40, "a clock that goes back brings nothing back");
         assert!(again.reserve(now + DAY_MS, 100) && !again.reserve(now + DAY_MS, 1));
+        again.give_back(now, 50);
+        assert_eq!(again.left(now + DAY_MS), 0, "of yesterday nothing comes back");
         fs::write(dir.path().join("spent.json"), "torn").unwrap();
         assert_eq!(Budget::open(Some(dir.path()), 100, now).left(now), 0);
         assert_eq!(Budget::open(Some(dir.path()), 100, now).left(now + DAY_MS), 100);
@@ -140,7 +152,7 @@ mod tests {
                 now += later;
                 if budget.reserve(now, wanted) {
                     let used = used.min(wanted);
-                    budget.give_back(wanted - used);
+                    budget.give_back(now, wanted - used);
                     *moved.entry(now.div_euclid(DAY_MS)).or_default() += used;
                 }
             }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,9 +27,6 @@ use crate::measurement::TcpInfo;
 
 /// What a connection costs to set up, in bytes: its handshake with certificates. More than enough.
 pub(super) const SETUP: u64 = 16 << 10;
-
-/// Of a page that is asked for to time it, no more is read.
-const MAX_PAGE: usize = 64 << 10;
 
 /// Ready for requests. Dropping the last clone of it closes it.
 #[derive(Clone, Debug)]
@@ -177,18 +173,10 @@ impl Connection {
         sent.map(|answer| (answer, time)).map_err(|e| of_hyper(&e, false, false))
     }
 
-    /// Asks for a small page; from the request to the first byte of its answer.
+    /// Asks for the head of a page, which is small whatever the page is; from the request to the first
+    /// byte of its answer.
     pub(super) async fn time(&self, url: &Url) -> Result<Duration, Failure> {
-        let (answer, time) = self.ask_timed(Method::GET, url, Payload::Nothing).await?;
-        let mut body = answer.into_body();
-        let mut read = 0;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|e| of_hyper(&e, true, true))?;
-            read += frame.data_ref().map_or(0, Bytes::len);
-            if read > MAX_PAGE {
-                break;
-            }
-        }
+        let (_, time) = self.ask_timed(Method::HEAD, url, Payload::Nothing).await?;
         Ok(time)
     }
 }

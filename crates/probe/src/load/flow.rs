@@ -91,6 +91,11 @@ impl Flow {
         }
     }
 
+    /// Segments this end sent again.
+    pub(super) fn retransmits(&self) -> u32 {
+        self.connection.info().map_or(0, |info| info.retransmits)
+    }
+
     /// Whether it is at work no more.
     pub(super) fn is_over(&self) -> bool {
         self.task.is_finished()
@@ -200,8 +205,7 @@ impl Work {
     /// What was taken and not moved goes back; what the kernel can't tell stays taken.
     fn settle(&self) {
         if let Some(moved) = self.connection.moved() {
-            let taken = self.taken.load(Ordering::Relaxed);
-            self.allowance.give_back(taken.saturating_sub(moved));
+            self.allowance.settle(self.taken.load(Ordering::Relaxed), moved);
         }
     }
 }

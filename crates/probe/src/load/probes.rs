@@ -11,8 +11,8 @@ use super::{Allowance, Goal};
 /// What is not answered by then is left out.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What one page takes, in bytes, with its head.
-const PAGE: u64 = 4 << 10;
+/// What one request and the head of its answer take, in bytes. More than enough.
+pub(super) const HEAD: u64 = 8 << 10;
 
 /// What was timed.
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +25,17 @@ pub(super) enum Sample {
 
 /// Sets up a connection and asks for the target's page on it.
 pub(super) async fn foreign(goal: Goal<'_>, allowance: &Allowance) -> Option<Sample> {
-    if !allowance.take(SETUP + PAGE) {
+    if !allowance.take(SETUP + HEAD) {
         return None;
     }
     let deadline = Deadline::now() + PATIENCE;
     let probing = async {
         let connection = Connection::open(goal, deadline).await.ok()?;
-        let http = connection.time(goal.target).await.ok()?;
+        let http = connection.time(goal.target).await;
+        if let Some(moved) = connection.moved() {
+            allowance.settle(SETUP + HEAD, moved);
+        }
+        let http = http.ok()?;
         Some(Sample::Foreign { tcp: connection.set_up.tcp, tls: connection.set_up.tls, http })
     };
     time::timeout_at(deadline, probing).await.ok().flatten()
@@ -43,7 +47,7 @@ pub(super) async fn loaded(
     goal: Goal<'_>,
     allowance: &Allowance,
 ) -> Option<Sample> {
-    if !allowance.take(PAGE) {
+    if !allowance.take(HEAD) {
         return None;
     }
     let timed = time::timeout(PATIENCE, connection.time(goal.target)).await;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, SETUP, late};
 use super::flow::Flow;
-use super::probes::{self, Sample};
+use super::probes::{self, HEAD, Sample};
 use super::throughput::of_throughput;
 use super::{Allowance, Direction, Found, Goal, LoadOptions, rpm, stable, upload};
 use crate::measurement::{Latency, Terms};
@@ -40,7 +40,12 @@ pub(super) async fn measure(
     for direction in [Direction::Down, Direction::Up] {
         let run = Run { goal, direction, allowance, beside: &beside };
         let Some(latency) = run.load(options.longest).await? else { continue };
-        if worst.as_ref().is_none_or(|worst| latency.rpm < worst.rpm) {
+        // One that could not be computed is not the worse for it.
+        let worse = |worst: &Latency| match (latency.rpm, worst.rpm) {
+            (Some(this), Some(worst)) => this < worst,
+            (this, _) => this.is_some(),
+        };
+        if worst.as_ref().is_none_or(worse) {
             worst = Some(latency);
         }
     }
@@ -57,7 +62,8 @@ async fn rest(
     goal: Goal<'_>,
     allowance: &Allowance,
 ) -> Result<Option<(Connection, Vec<Duration>)>, crate::Failure> {
-    if !allowance.take(2 * SETUP) {
+    let wanted = SETUP + (AT_REST as u64 + 1) * HEAD;
+    if !allowance.take(wanted) {
         return Ok(None);
     }
     let deadline = Deadline::now() + PATIENCE;
@@ -68,6 +74,9 @@ async fn rest(
         connection.time(goal.target).await?;
         for _ in 0..AT_REST {
             samples.push(connection.time(goal.target).await?);
+        }
+        if let Some(moved) = connection.moved() {
+            allowance.settle(wanted, moved);
         }
         Ok((connection, samples))
     };
@@ -89,6 +98,8 @@ struct Run<'a> {
 struct Told {
     samples: Vec<Sample>,
     bytes: u64,
+    /// How long it took, its slowest round trips included.
+    time: Duration,
 }
 
 impl Run<'_> {
@@ -118,7 +129,7 @@ impl Run<'_> {
             if flows.iter().all(Flow::is_over) {
                 break;
             }
-            rates.push(float(told.bytes));
+            rates.push(float(told.bytes) / told.time.as_secs_f64());
             intervals.push(told);
             if let Some(rpm) = terms(last(&intervals)).as_ref().and_then(rpm::rpm) {
                 responses.push(rpm);
@@ -149,7 +160,7 @@ impl Run<'_> {
 
     /// Times round trips for an interval.
     async fn interval(&self, flows: &[Flow]) -> Told {
-        let before: u64 = flows.iter().map(Flow::carried).sum();
+        let (start, before) = (Instant::now(), flows.iter().map(Flow::carried).sum::<u64>());
         let end = Deadline::now() + INTERVAL;
         let mut ticks = time::interval(PROBE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -179,6 +190,7 @@ impl Run<'_> {
         }
         let after: u64 = flows.iter().map(Flow::carried).sum();
         told.bytes = after.saturating_sub(before);
+        told.time = start.elapsed();
         told
     }
 

@@ -44,6 +44,7 @@ pub(super) async fn measure(
     stop.cancel();
     let mut ends = Vec::new();
     let bytes = flows.iter().map(Flow::carried).sum();
+    let retransmits = flows.iter().map(Flow::retransmits).sum();
     for flow in flows {
         ends.push(flow.end().await);
     }
@@ -53,6 +54,7 @@ pub(super) async fn measure(
             bits_per_second: steady.median,
             low_bits_per_second: steady.low,
             bytes,
+            retransmits,
             duration: steady.duration,
             cut_short,
         }));

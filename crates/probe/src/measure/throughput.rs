@@ -96,7 +96,14 @@ fn judge(progress: Progress, end: &BodyEnd, length: u64, now: Instant) -> Outcom
         // All in one piece has taken no time that could be told.
         let rate = (bits * 1_000_000).checked_div(duration.as_micros())?;
         let bits_per_second = u64::try_from(rate).unwrap_or(u64::MAX);
-        Some(Throughput { bits_per_second, low_bits_per_second: None, bytes, duration, complete })
+        Some(Throughput {
+            bits_per_second,
+            low_bits_per_second: None,
+            bytes,
+            retransmits: None,
+            duration,
+            complete,
+        })
     };
     let failed = |stage, kind, detail| Some(Failure::new(stage, kind, detail));
     let last = span.map_or(now, |(_, last)| last);

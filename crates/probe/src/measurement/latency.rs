@@ -74,7 +74,7 @@ pub(super) fn wire(latency: Option<&Latency>, echoes: Option<&Echoes>) -> Option
         idle_ms: idle.map(ms),
         loaded_ms: latency.and_then(|latency| latency.loaded).map(ms),
         jitter_ms: jitter.map(ms),
-        loss_ratio: echoes.map(Echoes::loss),
+        loss_ratio: echoes.and_then(Echoes::loss),
         rpm: latency.and_then(|latency| latency.rpm),
     })
 }

@@ -37,7 +37,7 @@ async fn what_a_server_loses_and_doubles_is_counted() {
     let echoes = echo(address, &options(Some(address.port()))).await;
     assert_eq!((echoes.method, echoes.sent, echoes.duplicates), (Method::Udp, 20, 1));
     assert_eq!((echoes.round_trips.len(), echoes.reordered), (16, 0), "{echoes:?}");
-    assert!((echoes.loss() - 0.2).abs() < 1e-9);
+    assert!((echoes.loss().unwrap() - 0.2).abs() < 1e-9);
     assert!(echoes.jitter().is_some() && echoes.median().unwrap() > Duration::ZERO);
 }
 
@@ -59,8 +59,8 @@ async fn silence_is_loss_and_ends() {
     let address: SocketAddr = silent.local_addr().unwrap();
     let echoes = echo(address, &options(Some(address.port()))).await;
     assert_eq!((echoes.sent, echoes.round_trips.len()), (20, 0));
-    assert!((echoes.loss() - 1.0).abs() < 1e-9);
+    assert!((echoes.loss().unwrap() - 1.0).abs() < 1e-9);
     drop(silent);
     let refused = echo(address, &options(Some(address.port()))).await;
-    assert_eq!((refused.sent, refused.round_trips.len()), (20, 0), "nobody listens any more");
+    assert!(refused.round_trips.is_empty() && refused.sent > 0, "nobody listens any more");
 }
