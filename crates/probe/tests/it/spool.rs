@@ -134,7 +134,8 @@ async fn a_machine_without_a_network_blames_itself() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.arg("-n").arg(env!("CARGO_BIN_EXE_qoe-probe")).args(["--interval", "1s"]);
+    command.arg("-n").arg(env!("CARGO_BIN_EXE_qoe-probe")).arg("run");
+    command.args(["--interval", "1s"]);
     command.args(["--client-id", "p", "--ingest", "http://127.0.0.1:9"]);
     command.args(["--target", "http://192.0.2.99/"]).arg("--spool").arg(dir.path());
     let _probe = command.stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
