@@ -178,10 +178,10 @@ impl Exporter {
                 return refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
             }
         };
-        let hops = prober.measure_all(&query.target, false).await;
-        // A redirect may lead to where nobody may look.
-        let allowed = hops.iter().all(|hop| self.policy.allows(&hop.target));
-        let (body, success) = metrics::of(&hops, allowed);
+        // A redirect may lead to where nobody may look: it is not followed there.
+        let may_follow = |next: &url::Url| self.policy.allows(next);
+        let hops = prober.measure_chain(&query.target, query.timeout, &may_follow).await;
+        let (body, success) = metrics::of(&hops);
         let count = if success { &self.counts.succeeded } else { &self.counts.failed };
         count.fetch_add(1, Ordering::Relaxed);
         text(StatusCode::OK, if query.debug { debug(&hops, &body) } else { body })

@@ -134,7 +134,7 @@ impl Prober {
             Families::Only(family) => Some(family),
             Families::Both => Some(Family::V6),
         };
-        self.measure_over(target, family, self.options.throughput).await
+        self.measure_over(target, family, self.options.throughput, None).await
     }
 
     /// All that the options ask for of one target: each family, and each redirect that is followed,
@@ -149,7 +149,8 @@ impl Prober {
         };
         let mut all = Vec::new();
         for family in families {
-            all.extend(self.follow(target, *family, throughput).await);
+            let hops = Hops { throughput, until: None, may_follow: &|_| true };
+            all.extend(self.follow(target, *family, hops).await);
         }
         // A name that lives in one family alone is whole.
         if all.iter().any(|m| !lives_elsewhere(m)) && families.len() > 1 {
@@ -177,15 +178,35 @@ impl Prober {
         }
     }
 
+    /// A target and the redirects from it, all of them together within a limit, over the first of the
+    /// families; what may not be followed ends the chain. Throughput is not measured.
+    pub async fn measure_chain(
+        &self,
+        target: &Url,
+        within: Duration,
+        may_follow: &(dyn Fn(&Url) -> bool + Sync),
+    ) -> Vec<Measurement> {
+        let family = match self.options.families {
+            Families::Happy => None,
+            Families::Only(family) => Some(family),
+            Families::Both => Some(Family::V6),
+        };
+        let until = Some(Deadline::now() + within);
+        self.follow(target, family, Hops { throughput: false, until, may_follow }).await
+    }
+
     async fn follow(
         &self,
         target: &Url,
         family: Option<Family>,
-        throughput: bool,
+        Hops { throughput, until, may_follow }: Hops<'_>,
     ) -> Vec<Measurement> {
-        let mut hops = vec![self.measure_over(target, family, throughput).await];
+        let mut hops = vec![self.measure_over(target, family, throughput, until).await];
         while let Some(next) = redirect::next(&mut hops, self.options.max_redirects) {
-            hops.push(self.measure_over(&next, family, throughput).await);
+            if !may_follow(&next) {
+                break;
+            }
+            hops.push(self.measure_over(&next, family, throughput, until).await);
         }
         hops
     }
@@ -195,6 +216,7 @@ impl Prober {
         target: &Url,
         family: Option<Family>,
         throughput: bool,
+        until: Option<Deadline>,
     ) -> Measurement {
         let mut m = Measurement::started(target, now_ms());
         let mut run = Run {
@@ -203,6 +225,7 @@ impl Prober {
             m: &mut m,
             start: Instant::now(),
             deadline: Deadline::now(),
+            until,
             watch: None,
         };
         let outcome = run.first_connection().await;
@@ -225,6 +248,14 @@ impl Prober {
     }
 }
 
+/// How far a chain of redirects goes.
+#[derive(Clone, Copy)]
+struct Hops<'a> {
+    throughput: bool,
+    until: Option<Deadline>,
+    may_follow: &'a (dyn Fn(&Url) -> bool + Sync),
+}
+
 /// Whether the name has no address of the family that was asked for.
 fn lives_elsewhere(m: &Measurement) -> bool {
     m.failure.as_ref().is_some_and(|failure| failure.kind == kind::DNS_NAME_NOT_RESOLVED)
@@ -237,6 +268,8 @@ struct Run<'a> {
     m: &'a mut Measurement,
     start: Instant,
     deadline: Deadline,
+    /// Of the chain that this is a part of.
+    until: Option<Deadline>,
     /// The connection's socket once more, to ask the kernel by while others speak over it.
     watch: Option<OwnedFd>,
 }
@@ -256,7 +289,8 @@ impl Run<'_> {
         }
 
         self.start = Instant::now();
-        self.deadline = Deadline::now() + self.prober.options.timeout;
+        let deadline = Deadline::now() + self.prober.options.timeout;
+        self.deadline = self.until.map_or(deadline, |until| until.min(deadline));
         let addresses = self.resolve(plan, port).await?;
         #[cfg(feature = "http3")]
         if self.prober.options.http3 && target.scheme() == "https" {

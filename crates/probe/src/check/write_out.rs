@@ -109,6 +109,10 @@ impl Format {
             Piece::Text(text) => text.clone(),
             Piece::Variable(name) => match value(m, name) {
                 Value::String(text) => text,
+                // Without an answer.
+                Value::Number(code) if name.ends_with("_code") && code.as_u64() == Some(0) => {
+                    "000".to_owned()
+                }
                 Value::Number(number) if name.starts_with("time_") => {
                     format!("{:.6}", number.as_f64().unwrap_or_default())
                 }
@@ -130,12 +134,20 @@ impl Format {
 fn value(m: &Measurement, name: &str) -> Value {
     let failure = m.any_failure();
     let looked_up = m.dns.unwrap_or_default();
-    // From here on every time is the end of its stage, what lies between the stages included.
+    // Every time is the end of its stage, what lies between the stages included where the total is
+    // known, and else the sum of the stages that were reached.
+    let connected = m.tcp.map(|tcp| looked_up + m.attempts_before() + tcp);
+    let ready = match (m.tls, connected) {
+        (Some(tls), connected) => Some(connected.unwrap_or(looked_up) + tls),
+        (None, connected) => connected.filter(|_| m.target.scheme() == "http"),
+    };
     let answered = m.total.zip(m.transfer).map(|(total, transfer)| total.saturating_sub(transfer));
     let asked = answered.zip(m.ttfb).map(|(answered, ttfb)| answered.saturating_sub(ttfb));
     let asking = asked.zip(m.request).map(|(asked, request)| asked.saturating_sub(request));
-    let connected = m.tcp.map(|tcp| looked_up + m.attempts_before() + tcp);
-    let secured = m.tls.map(|tls| asking.unwrap_or(connected.unwrap_or(looked_up) + tls));
+    let asking = asking.or(ready);
+    let asked = asked.or_else(|| Some(asking? + m.request?));
+    let answered = answered.or_else(|| Some(asked? + m.ttfb?));
+    let secured = m.tls.and(asking);
     let seconds = |time: Option<Duration>| json!(time.unwrap_or_default().as_secs_f64());
     let body = m.body_bytes.unwrap_or_default();
     match name {
@@ -208,6 +220,15 @@ mod tests {
         assert!(times.is_sorted(), "{times:?}");
         assert_eq!(times, [0.005, 0.015, 0.040, 0.040, 0.041, 0.071, 0.075]);
         assert_eq!(text("%{time_total}"), "0.075000");
+    }
+
+    #[test]
+    fn after_a_failure_what_was_reached_is_told() {
+        let mut m = measured();
+        (m.request, m.ttfb, m.transfer, m.total, m.status) = (None, None, None, None, None);
+        let told = |format: &str| format.parse::<Format>().unwrap().text(&m);
+        assert_eq!(told("%{time_pretransfer} %{time_starttransfer}"), "0.035000 0.000000");
+        assert_eq!(told("%{time_appconnect} %{http_code}"), "0.035000 000");
     }
 
     #[test]

@@ -25,12 +25,12 @@ impl Page {
 
 /// The metrics of a chain of measurements, and whether it was a success: a status of 200 to 299 at its
 /// end. A phase that was not reached has no line, where blackbox_exporter has a 0.
-pub(super) fn of(hops: &[Measurement], allowed: bool) -> (String, bool) {
+pub(super) fn of(hops: &[Measurement]) -> (String, bool) {
     let mut page = Page::default();
     let last = hops.last();
     let status = last.and_then(|m| m.status).unwrap_or(0);
     let failed = hops.iter().any(|m| m.failure.is_some());
-    let success = allowed && !failed && (200..300).contains(&status);
+    let success = !failed && (200..300).contains(&status);
     let sum = |stage: fn(&Measurement) -> Option<Duration>| {
         let times: Vec<Duration> = hops.iter().filter_map(stage).collect();
         (!times.is_empty()).then(|| times.iter().sum::<Duration>().as_secs_f64())
@@ -47,7 +47,8 @@ pub(super) fn of(hops: &[Measurement], allowed: bool) -> (String, bool) {
         elapsed.as_secs_f64(),
     );
     page.gauge("probe_failed_due_to_regex", "Indicates if probe failed due to regex", 0);
-    let length = last.and_then(|m| m.body_bytes);
+    // Of a body that is longer than what is read, the length is not known.
+    let length = last.filter(|m| m.body_complete).and_then(|m| m.body_bytes);
     if let Some(length) = length {
         page.gauge("probe_http_content_length", "Length of http content response", length);
     }
@@ -175,21 +176,21 @@ mod tests {
 
     #[test]
     fn phases_are_summed_over_redirects_and_absent_where_there_are_none() {
-        let (page, success) = of(&[measured(302), measured(204)], true);
+        let (page, success) = of(&[measured(302), measured(204)]);
         assert!(success && value(&page, "probe_success") == Some(1.0));
         assert_eq!(value(&page, r#"probe_http_duration_seconds{phase="connect"}"#), Some(0.004));
         assert_eq!(value(&page, r#"probe_http_duration_seconds{phase="tls"}"#), None);
         assert_eq!(value(&page, "probe_http_redirects"), Some(1.0));
         assert_eq!(value(&page, "probe_ip_addr_hash"), Some(3_668_918_509.0));
         assert_eq!(value(&page, "probe_http_status_code"), Some(204.0));
-        assert!(!of(&[measured(404)], true).1 && !of(&[measured(200)], false).1);
+        assert!(!of(&[measured(404)]).1 && !of(&[measured(302)]).1);
     }
 
     #[test]
     fn a_failure_is_named() {
         let mut m = measured(200);
         m.failure = Some(Failure::new(ErrorStage::Tls, kind::TLS_CERT_DATE_INVALID, "x"));
-        let (page, success) = of(&[m], true);
+        let (page, success) = of(&[m]);
         assert!(!success);
         let info = r#"probe_failure_info{stage="tls",type="tls.cert.date_invalid"}"#;
         assert_eq!(value(&page, info), Some(1.0));
@@ -197,7 +198,7 @@ mod tests {
 
     #[test]
     fn every_family_has_help_and_type_and_comes_once() {
-        let (page, _) = of(&[measured(200)], true);
+        let (page, _) = of(&[measured(200)]);
         for page in [page, own(&Counts::default())] {
             let mut seen = Vec::new();
             for line in page.lines().filter(|line| !line.starts_with("# HELP")) {
