@@ -126,15 +126,16 @@ impl Run<'_> {
                 }
             }
             let told = self.interval(&flows).await;
-            if flows.iter().all(Flow::is_over) {
-                break;
-            }
             rates.push(float(told.bytes) / told.time.as_secs_f64());
             intervals.push(told);
             if let Some(rpm) = terms(last(&intervals)).as_ref().and_then(rpm::rpm) {
                 responses.push(rpm);
             }
             is_stable = stable::is_stable(&rates) && stable::is_stable(&responses);
+            // Nothing to offer, or nothing left to spend; what was seen until then stands.
+            if flows.iter().all(Flow::is_over) {
+                break;
+            }
         }
         stop.cancel();
         let carried = intervals.iter().map(|told| told.bytes).sum::<u64>();
