@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use tokio::time::{Instant, MissedTickBehavior};
 use url::Url;
 
@@ -27,7 +27,7 @@ use crate::load::{Allowance, LoadOptions, Tests};
 use crate::measure::now_ms;
 use crate::output;
 use crate::render::Style;
-use crate::target::{parse_resolver, parse_target};
+use crate::target::{parse_resolver, parse_span, parse_target};
 use crate::{Families, Identity, Measurement, Options, Prober};
 use live::Live;
 use series::Series;
@@ -48,10 +48,10 @@ pub struct Args {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     /// From the start of one measurement to the start of the next
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_span)]
     interval: Duration,
     /// How long one measurement may take, transfers not counted [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
     timeout: Option<Duration>,
     /// DNS server to ask instead of the system's, with or without a port
     #[arg(long, value_name = "ADDR", value_parser = parse_resolver)]
@@ -263,21 +263,6 @@ fn target(text: &str) -> Result<Url, String> {
     parse_target(text).map_err(|error| error.to_string())
 }
 
-/// A span of time as a person types it, never zero.
-fn span(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
-        Ok(span) => Ok(span),
-        Err(error) => Err(format!("{error}; write 90s, 10m, 2h or 7d")),
-    }
-}
-
 fn bytes(text: &str) -> Result<u64, String> {
     text.parse::<bytesize::ByteSize>().map(|size| size.as_u64())
-}
-
-/// Whether a file may be written where none is yet, or one of ours.
-fn ensure_file(path: &std::path::Path) -> anyhow::Result<()> {
-    ensure!(!path.is_dir(), "{} is a folder", path.display());
-    Ok(())
 }

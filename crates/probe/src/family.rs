@@ -32,6 +32,17 @@ impl Family {
     }
 }
 
+impl Families {
+    /// The family that one measurement is limited to; of two that are both wanted the first.
+    pub(crate) fn first(self) -> Option<Family> {
+        match self {
+            Self::Happy => None,
+            Self::Only(family) => Some(family),
+            Self::Both => Some(Family::V6),
+        }
+    }
+}
+
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -20,6 +20,7 @@ pub mod measurement;
 pub mod output;
 pub mod progress;
 pub mod render;
+mod spread;
 pub mod target;
 
 pub use failure::Failure;
@@ -30,7 +31,7 @@ pub use measurement::{
     Attempt, Certificate, Confidence, Latency, Lookup, Measurement, QuicPath, ServerTiming,
     TcpInfo, Terms, Throughput, Tls, Transport,
 };
-pub use target::{parse_resolver, parse_target};
+pub use target::{parse_resolver, parse_span, parse_target};
 
 /// The version the probe gives in its events and its User-Agent.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -38,7 +38,7 @@ pub(crate) mod stamp;
 mod stream;
 mod system;
 pub(crate) mod tcp_info;
-mod throughput;
+pub(crate) mod throughput;
 pub(crate) mod tls;
 
 /// How to measure.
@@ -129,11 +129,7 @@ impl Prober {
     /// Measures a target once, throughput as the options say. Never fails: what goes wrong is
     /// part of what was measured. Of two families that are both wanted this is the first.
     pub async fn measure(&self, target: &Url) -> Measurement {
-        let family = match self.options.families {
-            Families::Happy => None,
-            Families::Only(family) => Some(family),
-            Families::Both => Some(Family::V6),
-        };
+        let family = self.options.families.first();
         self.measure_over(target, family, self.options.throughput, None).await
     }
 
@@ -186,11 +182,7 @@ impl Prober {
         within: Duration,
         may_follow: &(dyn Fn(&Url) -> bool + Sync),
     ) -> Vec<Measurement> {
-        let family = match self.options.families {
-            Families::Happy => None,
-            Families::Only(family) => Some(family),
-            Families::Both => Some(Family::V6),
-        };
+        let family = self.options.families.first();
         let until = Some(Deadline::now() + within);
         self.follow(target, family, Hops { throughput: false, until, may_follow }).await
     }

@@ -1,6 +1,7 @@
-//! What may be measured, and through which resolver, as people write it.
+//! What may be measured, through which resolver and for how long, as people write it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use thiserror::Error;
 use url::Url;
@@ -52,9 +53,25 @@ pub fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an address of a resolver"))
 }
 
+/// A span of time as a person types it: `90s`, `10m`, `7d`. Never zero.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
+        Ok(span) => Ok(span),
+        Err(error) => Err(format!("{error}; write 90s, 10m, 2h or 7d")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_never_zero() {
+        assert_eq!(parse_span("90s"), Ok(Duration::from_secs(90)));
+        assert!(parse_span("0s").is_err());
+        assert!(parse_span("soon").unwrap_err().contains("10m"));
+    }
 
     #[test]
     fn a_resolver_is_an_address_with_or_without_port() {

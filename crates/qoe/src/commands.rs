@@ -31,6 +31,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
+use ::probe::parse_span;
+
 use crate::cli::Options;
 use crate::exit::Outcome;
 use crate::render::Style;
@@ -91,28 +93,7 @@ fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// A span of time as a person types it: `90s`, `10m`, `7d`. Never zero.
-fn parse_span(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
-        Ok(span) => Ok(span),
-        Err(error) => Err(format!("{error}; write 90s, 10m, 2h or 7d")),
-    }
-}
-
 /// A target as a person types it.
 fn parse_target(text: &str) -> Result<url::Url, String> {
     ::probe::parse_target(text).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_never_zero() {
-        assert_eq!(parse_span("90s"), Ok(Duration::from_secs(90)));
-        assert!(parse_span("0s").is_err());
-        assert!(parse_span("soon").unwrap_err().contains("10m"));
-    }
 }

@@ -13,7 +13,6 @@ use crate::{Measurement, VERSION};
 
 /// Makes the file anew.
 pub(super) fn create(path: &Path) -> anyhow::Result<File> {
-    super::ensure_file(path)?;
     File::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Method;
+use crate::spread;
 
 /// What a series of echoes showed.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,16 +32,12 @@ impl Echoes {
 
     /// The mean difference of consecutive round trips; absent with fewer than two.
     pub fn jitter(&self) -> Option<Duration> {
-        let pairs = u32::try_from(self.round_trips.len().checked_sub(1)?).ok()?;
-        let differences = self.round_trips.windows(2).map(|pair| pair[0].abs_diff(pair[1]));
-        differences.sum::<Duration>().checked_div(pairs)
+        spread::jitter(&self.round_trips)
     }
 
     /// The middle round trip.
     pub fn median(&self) -> Option<Duration> {
-        let mut sorted = self.round_trips.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+        spread::median(&self.round_trips)
     }
 }
 

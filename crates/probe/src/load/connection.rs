@@ -8,20 +8,20 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{Method, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::ErrorStage;
 use tokio::task::AbortHandle;
 use tokio::time::{self, Instant as Deadline};
-use url::{Position, Url};
+use url::Url;
 
 use super::Goal;
 use super::upload::Upload;
-use crate::VERSION;
 use crate::failure::{Failure, kind, of_hyper};
-use crate::measure::http::{Version, WINDOW};
+use crate::measure::http::{Version, WINDOW, request_of};
+use crate::measure::throughput::FRESH;
 use crate::measure::{connect, open, tcp_info};
 use crate::measurement::TcpInfo;
 
@@ -150,7 +150,7 @@ impl Connection {
         let sent = match &self.sender {
             Sender::Http1(sender) => {
                 let mut sender = sender.lock().await;
-                let request = request(method, url, Version::Http1, payload)?;
+                let request = request_of(method, url, Version::Http1, &FRESH, payload)?;
                 let ready = sender.ready().await;
                 start = Instant::now();
                 match ready {
@@ -160,7 +160,7 @@ impl Connection {
             }
             Sender::Http2(sender) => {
                 let mut sender = sender.clone();
-                let request = request(method, url, Version::Http2, payload)?;
+                let request = request_of(method, url, Version::Http2, &FRESH, payload)?;
                 let ready = sender.ready().await;
                 start = Instant::now();
                 match ready {
@@ -184,32 +184,6 @@ impl Connection {
 /// Nothing came in time.
 pub(super) fn late() -> Failure {
     Failure::new(ErrorStage::Http, kind::HTTP_TIMED_OUT, "no answer in time")
-}
-
-fn request(
-    method: Method,
-    url: &Url,
-    version: Version,
-    payload: Payload,
-) -> Result<Request<Payload>, Failure> {
-    let wrong = |e: &dyn std::fmt::Display| {
-        Failure::new(ErrorStage::Http, kind::HTTP_FAILED, format!("cannot ask for {url}: {e}"))
-    };
-    let text = match version {
-        Version::Http1 => &url[Position::BeforePath..Position::AfterQuery],
-        Version::Http2 => &url[..Position::AfterQuery],
-    };
-    let mut request = Request::builder()
-        .method(method)
-        .uri(text)
-        .header(header::USER_AGENT, format!("qoe-probe/{VERSION}"))
-        .header(header::ACCEPT, "*/*")
-        .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-        .header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if version == Version::Http1 {
-        request = request.header(header::HOST, &url[Position::BeforeHost..Position::AfterPort]);
-    }
-    request.body(payload).map_err(|e| wrong(&e))
 }
 
 impl Body for Payload {

@@ -14,6 +14,7 @@ use super::probes::{self, HEAD, Sample};
 use super::throughput::of_throughput;
 use super::{Allowance, Direction, Found, Goal, LoadOptions, rpm, stable, upload};
 use crate::measurement::{Latency, Terms};
+use crate::spread;
 
 /// An interval of the test.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -50,8 +51,8 @@ pub(super) async fn measure(
         }
     }
     Ok(worst.map(|latency| Latency {
-        idle: rpm::median(&at_rest),
-        jitter: rpm::jitter(&at_rest),
+        idle: spread::median(&at_rest),
+        jitter: spread::jitter(&at_rest),
         bytes: allowance.used(),
         ..latency
     }))
@@ -150,7 +151,7 @@ impl Run<'_> {
         let terms = terms(last);
         Ok(Some(Latency {
             idle: None,
-            loaded: rpm::median(&loaded(last)),
+            loaded: spread::median(&loaded(last)),
             jitter: None,
             rpm: terms.as_ref().and_then(rpm::rpm),
             terms,

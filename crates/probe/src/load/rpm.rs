@@ -27,19 +27,6 @@ pub(super) fn rpm(terms: &Terms) -> Option<f64> {
     Some(f64::midpoint(a_minute(foreign)?, a_minute(ms(terms.loaded))?))
 }
 
-/// The middle sample.
-pub(super) fn median(samples: &[Duration]) -> Option<Duration> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len().checked_sub(1)? / 2).copied()
-}
-
-/// The mean difference of consecutive samples.
-pub(super) fn jitter(samples: &[Duration]) -> Option<Duration> {
-    let pairs = u32::try_from(samples.len().checked_sub(1)?).ok().filter(|pairs| *pairs > 0)?;
-    Some(samples.windows(2).map(|pair| pair[0].abs_diff(pair[1])).sum::<Duration>() / pairs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,12 +60,5 @@ mod tests {
         assert_eq!(trimmed_mean(&samples), Some(ms(10)));
         assert_eq!(trimmed_mean(&[ms(7)]), Some(ms(7)));
         assert_eq!(trimmed_mean(&[]), None);
-    }
-
-    #[test]
-    fn middles_and_differences() {
-        assert_eq!(median(&[ms(9), ms(1), ms(5)]), Some(ms(5)));
-        assert_eq!((median(&[]), jitter(&[]), jitter(&[ms(1)])), (None, None, None));
-        assert_eq!(jitter(&[ms(10), ms(14), ms(12)]), Some(ms(3)));
     }
 }

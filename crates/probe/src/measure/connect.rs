@@ -1,7 +1,7 @@
 //! TCP: SYN to established, timed around the system call.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -14,6 +14,7 @@ use tokio::time::{self, Instant as Deadline};
 use super::socket::Socket;
 use super::{stamp, tcp_info};
 use crate::failure::{Failure, kind, of_io};
+use crate::identity::is_routed;
 use crate::measurement::{Attempt, TcpInfo};
 
 /// More addresses of one name are not tried.
@@ -144,7 +145,7 @@ pub(crate) fn order(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
     if addresses.len() < 2 || !addresses.iter().any(IpAddr::is_ipv6) {
         return all.collect();
     }
-    let (routed, rest): (Vec<_>, Vec<_>) = all.partition(|address| has_route(*address));
+    let (routed, rest): (Vec<_>, Vec<_>) = all.partition(|address| is_routed(address.ip()));
     let (six, four): (Vec<_>, Vec<_>) = routed.into_iter().partition(SocketAddr::is_ipv6);
     let mut ordered = in_turn(six, four);
     ordered.extend(rest);
@@ -161,15 +162,6 @@ fn in_turn<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
         }
         mixed.extend(pair.into_iter().flatten());
     }
-}
-
-/// Connecting a datagram socket sends nothing, but fails where there is no route.
-fn has_route(address: SocketAddr) -> bool {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0u16; 8], 0).into(),
-    };
-    UdpSocket::bind(any).and_then(|socket| socket.connect(address)).is_ok()
 }
 
 fn prepare(address: SocketAddr) -> io::Result<socket2::Socket> {
@@ -262,6 +254,6 @@ mod tests {
         assert_eq!(order(&given, 80)[0], ([192, 0, 2, 2], 80).into());
         let both: Vec<IpAddr> = vec![[127, 0, 0, 1].into(), "::1".parse().unwrap()];
         let first = order(&both, 80)[0];
-        assert_eq!(first.is_ipv6(), has_route(([0, 0, 0, 0, 0, 0, 0, 1], 80).into()));
+        assert_eq!(first.is_ipv6(), is_routed("::1".parse().unwrap()));
     }
 }

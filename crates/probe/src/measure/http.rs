@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -193,13 +193,24 @@ impl Progress {
     }
 }
 
-/// A GET for a URL: in origin form for HTTP/1.1, absolute for HTTP/2, which makes its
-/// pseudo-headers of it.
+/// A GET for a URL.
 pub(crate) fn request(
     url: &Url,
     version: Version,
     extra: &[(HeaderName, &'static str)],
 ) -> Result<Request<Empty<Bytes>>, Failure> {
+    request_of(Method::GET, url, version, extra, Empty::new())
+}
+
+/// A request: its URL in origin form for HTTP/1.1, absolute for HTTP/2, which makes its pseudo-headers
+/// of it.
+pub(crate) fn request_of<B>(
+    method: Method,
+    url: &Url,
+    version: Version,
+    extra: &[(HeaderName, &'static str)],
+    body: B,
+) -> Result<Request<B>, Failure> {
     let wrong = |e: &dyn std::fmt::Display| {
         Failure::new(ErrorStage::Http, kind::HTTP_FAILED, format!("cannot ask for {url}: {e}"))
     };
@@ -207,8 +218,9 @@ pub(crate) fn request(
         Version::Http1 => &url[Position::BeforePath..Position::AfterQuery],
         Version::Http2 => &url[..Position::AfterQuery],
     };
-    let uri = text.parse::<Uri>().map_err(|e| wrong(&e))?;
-    let mut request = Request::get(uri)
+    let mut request = Request::builder()
+        .method(method)
+        .uri(text)
         .header(header::USER_AGENT, format!("qoe-probe/{VERSION}"))
         .header(header::ACCEPT, "*/*");
     if version == Version::Http1 {
@@ -217,7 +229,7 @@ pub(crate) fn request(
     for (name, value) in extra {
         request = request.header(name, HeaderValue::from_static(value));
     }
-    request.body(Empty::new()).map_err(|e| wrong(&e))
+    request.body(body).map_err(|e| wrong(&e))
 }
 
 /// Drives a connection in the task that waits for it: no thread or queue lies between a byte

@@ -24,7 +24,8 @@ const MIN_OBJECT: u64 = 500_000;
 /// A longer one is not asked for.
 const MAX_OBJECT: u64 = 16 << 20;
 
-const FRESH: [(HeaderName, &str); 2] =
+/// Not from a cache, and not made smaller.
+pub(crate) const FRESH: [(HeaderName, &str); 2] =
     [(header::CACHE_CONTROL, "no-cache"), (header::ACCEPT_ENCODING, "identity")];
 
 /// What the transfer brought; both can be there, where it ran out of time.

@@ -99,9 +99,9 @@ async fn it_answers_as_blackbox_exporter_does() {
     while TcpStream::connect(target.https_addr().unwrap()).await.is_ok() {}
     let (status, page) = exporter.get(&format!("/probe?target={url}")).await;
     assert_eq!((status, value(&page, "probe_success")), (200, Some(0.0)), "{page}");
-    assert!(page.contains(r#"probe_failure_info{stage="t"#), "{page}");
+    assert!(page.contains(r#"probe_failure_info{stage="tcp",type="tcp.refused"} 1"#), "{page}");
     let (_, page) = exporter.get(&format!("/probe?target={url}&debug=true")).await;
-    assert!(page.starts_with(&url) && page.contains("tcp."), "{page}");
+    assert!(page.starts_with(&url) && page.contains("tcp.refused"), "{page}");
 
     for (path, expected, said) in [
         ("/probe?target=x&module=nope", 400, "Unknown module"),
