@@ -7,6 +7,7 @@ CARGO ?= cargo
 FUZZ_TARGETS ?= dns http spool
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 QOE = $(CARGO_TARGET_DIR)/release/qoe
+PROBE = $(CARGO_TARGET_DIR)/$(HOST)/small/qoe-probe
 
 .DEFAULT_GOAL := help
 .PHONY: help build probe demo test check bench bench-pipeline bench-probe fuzz chaos chaos-mutants servers install clean
@@ -36,7 +37,7 @@ check: ## What CI checks before the tests: format, lints, licences, documentatio
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 bench: ## Print the ratios against SQLite, a bare handler, blackbox_exporter, curl and the packets
-	$(CARGO) build --locked --release -p qoe -p qoe-bench
+	$(CARGO) build --locked --release -p qoe-probe -p qoe -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench $(ARGS)
 
 chaos: servers ## Break a whole platform for 10 min, and judge what it kept (ARGS="--minutes 2 --seed 7")
@@ -51,9 +52,9 @@ bench-pipeline: servers ## Print the ratios of the distributed shape, from HTTP 
 	$(CARGO) build --locked --release -p qoe -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench shared drain publish queued pipeline $(ARGS)
 
-bench-probe: ## Print what the probe says against the packets, blackbox_exporter and curl (about 10 min)
-	$(CARGO) build --locked --release -p qoe -p qoe-bench
-	$(CARGO_TARGET_DIR)/release/qoe-bench accuracy probe check link $(ARGS)
+bench-probe: probe ## Print what the probe says against the packets, blackbox_exporter and curl (about 10 min)
+	$(CARGO) build --locked --release -p qoe-bench
+	$(CARGO_TARGET_DIR)/release/qoe-bench --probe $(PROBE) accuracy probe check download many link $(ARGS)
 
 fuzz: ## Fuzz what reads strangers' bytes, each target for SECONDS (default 60; needs cargo-fuzz, g++)
 	@for target in $(FUZZ_TARGETS); do \
@@ -66,7 +67,7 @@ fuzz: ## Fuzz what reads strangers' bytes, each target for SECONDS (default 60; 
 probe: ## Build qoe-probe small and static, for other people's machines
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile small -p qoe-probe --bin qoe-probe \
 		--target $(HOST)
-	@ls -l $(CARGO_TARGET_DIR)/$(HOST)/small/qoe-probe | awk '{printf "%s: %.1f MB\n", $$NF, $$5 / 1e6}'
+	@ls -l $(PROBE) | awk '{printf "%s: %.1f MB\n", $$NF, $$5 / 1e6}'
 
 install: ## Install qoe and qoe-probe for this user, with link-time optimisation
 	$(CARGO) install --locked --profile dist --path crates/qoe

@@ -9,8 +9,8 @@ use std::{fs, thread};
 
 use anyhow::{Context as _, bail};
 
-use crate::blackbox::Blackbox;
 use crate::curl;
+use crate::exporter::Exporter;
 use crate::netns;
 use crate::packets;
 use crate::probing::measuring;
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Compares all with the packets: for each stage our difference against its bound and the peers'.
 pub(crate) fn accuracy(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
-    if let Some(why) = Blackbox::missing().or_else(no_capture).or_else(netns::missing) {
+    if let Some(why) = Exporter::missing().or_else(no_capture).or_else(netns::missing) {
         println!("accuracy: skipped, {why}");
         return Ok(Vec::new());
     }
@@ -44,7 +44,7 @@ pub(crate) fn accuracy(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
         return Ok(Vec::new());
     }
     let target = Target::start()?;
-    let mut blackbox = Blackbox::start(target.scratch(), &target.ca_file(), &target.url())?;
+    let mut blackbox = Exporter::blackbox(target.scratch(), &target.ca_file(), &target.url())?;
     let with_curl = netns::on_path("curl").is_some();
     let [mut ours, mut peers, mut curls] = [const { Client::new() }; 3];
     for _ in 0..rounds {

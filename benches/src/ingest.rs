@@ -10,14 +10,13 @@ use tokio::runtime::Runtime;
 
 use crate::bare::Bare;
 use crate::table::{self, Goal, Ratio};
-use child::Server;
 
 mod bodies;
 mod child;
 mod inside;
 
 pub(crate) use bodies::{Bodies, LAP_MINUTES, TS_DIGITS, fleet, write_digits};
-pub(crate) use child::Child;
+pub(crate) use child::{Child, Server};
 pub(crate) use inside::Inside;
 
 /// How often and how long to measure.

@@ -9,6 +9,7 @@ use std::{env, fs};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+use crate::accuracy::truth::Stages;
 use crate::netns;
 use crate::probing::process::Running;
 use crate::table::{Goal, Ratio, median};
@@ -50,23 +51,23 @@ pub(crate) fn link(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
     Ok(ratios)
 }
 
-/// Each stage is one round trip: DNS, SYN, TLS 1.3, the request.
+/// Each stage is one round trip: DNS, SYN, TLS 1.3, the request. What the two ends compute for a
+/// handshake is no part of the link: it is what the same takes over a link without delay.
 fn delay(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
+    let computing = {
+        let link = Link::start(&["--delay", "0"])?;
+        medians(&link.measure(100, &[])?)?[TLS]
+    };
     let link = Link::start(&["--delay", &DELAY_MS.to_string()])?;
     let round_trip = f64::from(2 * DELAY_MS) * 1e3;
     let mut stages: [Vec<f64>; 4] = [const { Vec::new() }; 4];
     for _ in 0..rounds {
-        let found = link.measure(20, &[])?;
-        let told = found["stages_us"].as_array().context("no stages in its figures")?;
+        let found = medians(&link.measure(20, &[])?)?;
         for (nth, stage) in stages.iter_mut().enumerate() {
-            stage.extend(median(told.iter().filter_map(|all| all[nth].as_f64()).collect()));
-        }
-        // What the two ends compute for a handshake is no part of the link; ours is told apart.
-        let local = found["tls_local_us"].as_f64().context("no share of its own in its figures")?;
-        if let Some(tls) = stages[2].last_mut() {
-            *tls -= local;
+            stage.push(if nth == TLS { found[nth] - computing } else { found[nth] });
         }
     }
+    println!("a handshake over a link without delay: {computing:.0} µs, taken off those with it");
     let names = ["dns", "tcp", "tls", "ttfb"];
     let both_sides = |(name, ours): (&str, Vec<f64>)| {
         let bound = |goal| Ratio {
@@ -79,6 +80,18 @@ fn delay(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
         [bound(Goal::AtLeast(0.98)), bound(Goal::AtMost(1.02))]
     };
     Ok(names.into_iter().zip(stages).flat_map(both_sides).collect())
+}
+
+/// Of the stages.
+const TLS: usize = 2;
+
+/// Of each stage.
+fn medians(found: &Value) -> anyhow::Result<Stages> {
+    let told = found["stages_us"].as_array().context("no stages in its figures")?;
+    let stage = |nth: usize| {
+        median(told.iter().filter_map(|all| all[nth].as_f64()).collect()).context("no stages")
+    };
+    Ok([stage(0)?, stage(1)?, stage(TLS)?, stage(3)?])
 }
 
 /// A line of a known rate with a queue before it: what it carries both ways, and how much longer it

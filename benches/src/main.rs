@@ -5,8 +5,8 @@
 
 mod accuracy;
 mod bare;
-mod blackbox;
 mod curl;
+mod exporter;
 mod http;
 mod ingest;
 mod link;
@@ -18,6 +18,7 @@ mod shared;
 mod table;
 mod usage;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ struct Cli {
     /// How long the pipeline runs at half of its capacity
     #[arg(long, value_name = "MINUTES", default_value_t = 5)]
     minutes: u64,
+    /// The qoe-probe that is measured [default: the one beside this program]
+    #[arg(long, value_name = "FILE")]
+    probe: Option<PathBuf>,
     #[command(subcommand)]
     child: Option<Child>,
 }
@@ -90,8 +94,12 @@ enum Part {
     Pipeline,
     /// CPU of one measurement, measurements a second and memory against blackbox_exporter's
     Probe,
-    /// CPU and time of one whole qoe check against curl's
+    /// CPU and time of one whole qoe-probe once against curl's
     Check,
+    /// Download on loopback, its rate against curl's and its CPU against a bare client's
+    Download,
+    /// A thousand targets every ten seconds: missed ticks and memory
+    Many,
     /// Timings, ours, blackbox_exporter's and curl's, against the packets
     Accuracy,
     /// Stages, throughput and retransmits over a link of known delay, rate and loss
@@ -105,6 +113,8 @@ const ALL: &[Part] = &[
     Part::Shared,
     Part::Probe,
     Part::Check,
+    Part::Download,
+    Part::Many,
     Part::Accuracy,
 ];
 
@@ -151,9 +161,23 @@ fn run(part: Part, cli: &Cli) -> anyhow::Result<Vec<Ratio>> {
         Part::Queued => pipeline::queued(times),
         Part::Drain => pipeline::drain(times),
         Part::Pipeline => pipeline::whole(times, Duration::from_secs(60 * cli.minutes)),
-        Part::Probe => probing::probe(cli.rounds),
-        Part::Check => probing::check(cli.rounds),
+        Part::Probe => probing::probe(cli.rounds, &program(cli.probe.as_deref())?),
+        Part::Check => probing::check(cli.rounds, &program(cli.probe.as_deref())?),
+        Part::Download => probing::download(cli.rounds),
+        Part::Many => probing::many(&program(cli.probe.as_deref())?),
         Part::Accuracy => accuracy::accuracy(cli.rounds),
         Part::Link => link::link(cli.rounds),
     }
+}
+
+/// The probe's program.
+fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let beside = || Ok(std::env::current_exe()?.with_file_name("qoe-probe"));
+    let program = named.map_or_else(beside, |path| anyhow::Ok(path.to_owned()))?;
+    anyhow::ensure!(
+        program.is_file(),
+        "there is no {}: build it (-p qoe-probe), or name one with --probe",
+        program.display()
+    );
+    Ok(program)
 }

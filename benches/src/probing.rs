@@ -1,5 +1,5 @@
-//! One measurement against blackbox_exporter's, and one whole `qoe check` against one whole curl,
-//! by the CPU of whoever measures. The test target is a process of its own and in no figure.
+//! One measurement against blackbox_exporter's, one whole `qoe-probe once` against one whole curl, a
+//! download against curl's, and a thousand targets, by the CPU of whoever measures. The test target is a process of its own and in no figure.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,13 +8,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
-use crate::blackbox::Blackbox;
+use crate::exporter::Exporter;
 use crate::netns;
 use crate::table::{Goal, Ratio};
 use crate::usage;
 use process::{children_cpu, micros};
 use target::Target;
 
+pub(crate) use download::download;
+pub(crate) use many::many;
+
+mod download;
+mod many;
 pub(crate) mod measuring;
 pub(crate) mod process;
 pub(crate) mod target;
@@ -25,8 +30,14 @@ const MEASUREMENTS: usize = 500;
 /// At once, where it is not one after another.
 const IN_FLIGHT: usize = 32;
 
+/// CPU of a measurement as a share of blackbox_exporter's.
+const CPU: f64 = 1.0 / 3.5;
+
 /// How much faster than blackbox_exporter's the rate at [`IN_FLIGHT`] should be.
 const RATE_AT_ONCE: f64 = 2.5;
+
+/// Memory as a share of blackbox_exporter's.
+const MEMORY: f64 = 1.0 / 3.0;
 
 /// Processes of each kind a round.
 const PROCESSES: usize = 40;
@@ -40,6 +51,9 @@ pub(crate) enum Child {
     /// Serves the test target until its standard input ends
     #[command(hide = true)]
     ServeTarget(target::Args),
+    /// Downloads a URL again and again, by nothing but a TLS and an HTTP library
+    #[command(hide = true)]
+    BareDownload(download::Args),
 }
 
 impl Child {
@@ -48,75 +62,99 @@ impl Child {
         match self {
             Self::MeasureLoop(args) => measuring::run(&args),
             Self::ServeTarget(args) => target::run(&args),
+            Self::BareDownload(args) => download::run(&args),
         }
     }
 }
 
 /// CPU of one measurement over HTTPS, ours and blackbox_exporter's, each by a process that runs
-/// on, one measurement after another and many at once.
-pub(crate) fn probe(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
-    if let Some(why) = Blackbox::missing().or_else(netns::missing) {
+/// on, one measurement after another and many at once: the prober by itself, and the two exporters.
+pub(crate) fn probe(rounds: usize, program: &Path) -> anyhow::Result<Vec<Ratio>> {
+    if let Some(why) = Exporter::missing().or_else(netns::missing) {
         println!("probe: skipped, {why}");
         return Ok(Vec::new());
     }
     if !netns::inside() {
-        netns::run(&["probe".to_owned(), format!("--rounds={rounds}")])?;
+        netns::run(&["probe".to_owned(), format!("--rounds={rounds}"), named(program)])?;
         return Ok(Vec::new());
     }
     let target = Target::start()?;
-    let blackbox = Blackbox::start(target.scratch(), &target.ca_file(), &target.url())?;
+    let blackbox = Exporter::blackbox(target.scratch(), &target.ca_file(), &target.url())?;
+    let exporter = Exporter::ours(program, &target.ca_file(), &target.url())?;
     let mut ratios = Vec::new();
     for in_flight in [1, IN_FLIGHT] {
-        let at = if in_flight == 1 {
-            "one at a time".to_owned()
-        } else {
-            format!("{in_flight} at once")
+        let at = match in_flight {
+            1 => "one at a time".to_owned(),
+            _ => format!("{in_flight} at once"),
         };
-        let ratio =
-            |what: String, peer, goal| Ratio { what, ours: vec![], peer, peers: vec![], goal };
-        let peer = "blackbox_exporter";
-        let mut cpu = ratio(
-            format!("CPU of one measurement over HTTPS (DNS, TCP, TLS, GET), {at}, µs"),
-            peer,
-            Goal::AtMost(1.0 / 3.5),
-        );
-        let mut rate =
-            ratio(format!("measurements a second, {at}"), peer, Goal::AtLeast(RATE_AT_ONCE));
-        let mut memory = ratio(format!("memory, {at}, MiB"), peer, Goal::AtMost(1.0 / 3.0));
+        let what = "CPU of one measurement over HTTPS (DNS, TCP, TLS, GET)";
+        let ratio = |what: String, goal| Ratio {
+            what,
+            ours: vec![],
+            peer: "blackbox_exporter",
+            peers: vec![],
+            goal,
+        };
+        let mut cpu = ratio(format!("{what}, {at}, µs"), Goal::AtMost(CPU));
+        let mut rate = ratio(format!("measurements a second, {at}"), Goal::AtLeast(RATE_AT_ONCE));
+        let mut exporter_cpu = ratio(format!("{what}, exporter, {at}, µs"), Goal::AtMost(CPU));
+        let mut exporter_rate =
+            ratio(format!("measurements a second, exporter, {at}"), Goal::AtLeast(RATE_AT_ONCE));
+        let mut memory = ratio(format!("memory, exporter, {at}, MiB"), Goal::AtMost(MEMORY));
         for _ in 0..rounds {
             let ours = measuring::start(&target, MEASUREMENTS, Duration::ZERO, in_flight)?;
-            let (before, start) = (blackbox.running().cpu()?, Instant::now());
-            blackbox.probe_many(MEASUREMENTS, in_flight)?;
-            let (wall, cpu_after) = (micros(start.elapsed()), blackbox.running().cpu()?);
-            let theirs = micros(cpu_after.saturating_sub(before));
-            cpu.add(ours.cpu_us / each(MEASUREMENTS), theirs / each(MEASUREMENTS));
+            let (peer, asked) = (scraped(&blackbox, in_flight)?, scraped(&exporter, in_flight)?);
             let a_second = |wall_us: f64| each(MEASUREMENTS) * 1e6 / wall_us;
-            rate.add(a_second(ours.wall_us), a_second(wall));
-            memory.add(ours.rss_mib, usage::of(blackbox.running().id())?.rss_mib);
+            cpu.add(ours.cpu_us / each(MEASUREMENTS), peer.cpu_us);
+            rate.add(a_second(ours.wall_us), peer.a_second);
+            exporter_cpu.add(asked.cpu_us, peer.cpu_us);
+            exporter_rate.add(asked.a_second, peer.a_second);
+            memory.add(asked.rss_mib, peer.rss_mib);
         }
-        ratios.push(cpu);
+        ratios.extend([cpu, exporter_cpu]);
         // One at a time the target's own time counts, which is the same for both.
         if in_flight > 1 {
-            ratios.extend([rate, memory]);
+            ratios.extend([rate, exporter_rate, memory]);
         }
     }
     Ok(ratios)
 }
 
-/// CPU and time of one whole process that measures once, `qoe check` and curl. In a network of
+/// What an exporter took for [`MEASUREMENTS`].
+struct Scraped {
+    /// For each.
+    cpu_us: f64,
+    a_second: f64,
+    /// At the end.
+    rss_mib: f64,
+}
+
+fn scraped(exporter: &Exporter, in_flight: usize) -> anyhow::Result<Scraped> {
+    let (before, start) = (exporter.running().cpu()?, Instant::now());
+    exporter.probe_many(MEASUREMENTS, in_flight)?;
+    let (wall, after) = (start.elapsed(), exporter.running().cpu()?);
+    Ok(Scraped {
+        cpu_us: micros(after.saturating_sub(before)) / each(MEASUREMENTS),
+        a_second: each(MEASUREMENTS) / wall.as_secs_f64(),
+        rss_mib: usage::of(exporter.running().id())?.rss_mib,
+    })
+}
+
+/// The flag for the run in a network of our own.
+fn named(program: &Path) -> String {
+    format!("--probe={}", program.display())
+}
+
+/// CPU and time of one whole process that measures once, `qoe-probe once` and curl. In a network of
 /// our own both ask the target's DNS server; else both find `localhost` in the hosts file.
-pub(crate) fn check(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
+pub(crate) fn check(rounds: usize, program: &Path) -> anyhow::Result<Vec<Ratio>> {
     if netns::on_path("curl").is_none() {
         println!("check: skipped, needs curl (Debian: curl)");
         return Ok(Vec::new());
     }
     if !netns::inside() && netns::missing().is_none() {
-        netns::run(&["check".to_owned(), format!("--rounds={rounds}")])?;
+        netns::run(&["check".to_owned(), format!("--rounds={rounds}"), named(program)])?;
         return Ok(Vec::new());
-    }
-    let qoe = std::env::current_exe().context("finding this program")?.with_file_name("qoe");
-    if !qoe.is_file() {
-        bail!("there is no {}: build it with the same profile (-p qoe)", qoe.display());
     }
     let target = Target::start()?;
     let once = |program: &Path, flags: &[&str]| {
@@ -124,8 +162,8 @@ pub(crate) fn check(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
         command.args(flags).arg(target.ca_file()).arg(target.url());
         whole(command)
     };
-    let check = || once(&qoe, &["check", "--json", "--no-throughput", "--ca-file"]);
-    let curl = || once(Path::new("curl"), &["--silent", "--fail", "--cacert"]);
+    let check = || once(program, &["once", "--json", "--no-throughput", "--ip=4", "--ca-file"]);
+    let curl = || once(Path::new("curl"), &["--silent", "--fail", "--ipv4", "--cacert"]);
     let mut figures = [const { Vec::new() }; 4];
     check()?;
     curl()?;
@@ -151,8 +189,8 @@ pub(crate) fn check(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
         goal: Goal::AtMost(1.0 / 3.0),
     };
     Ok(vec![
-        ratio("CPU of one whole qoe check --json, ms", cpu, curl_cpu),
-        ratio("time of one whole qoe check --json, ms", wall, curl_wall),
+        ratio("CPU of one whole qoe-probe once --json, ms", cpu, curl_cpu),
+        ratio("time of one whole qoe-probe once --json, ms", wall, curl_wall),
     ])
 }
 

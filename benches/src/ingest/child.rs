@@ -108,7 +108,7 @@ impl Drop for Child {
 }
 
 /// The server on a database of its own.
-pub(super) struct Server {
+pub(crate) struct Server {
     pub(super) child: Child,
     /// May send for any client: that of a gateway, which no rate of a single client bounds.
     pub(super) token: String,
@@ -116,7 +116,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir().context("failed to make a directory")?;
         let data = dir.path().join("data");
         let token = Store::open(&data)?.tokens().create(ANY_CLIENT, Scope::Ingest, None)?;
@@ -124,8 +124,17 @@ impl Server {
         Ok(Self { child, token, dir })
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.child.addr()
+    }
+
+    /// What it lets in.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Has it end, and sees to it that what was answered was counted.
-    pub(super) fn stop_and_count(self, events: u64) -> anyhow::Result<()> {
+    pub(crate) fn stop_and_count(self, events: u64) -> anyhow::Result<()> {
         self.child.stop()?;
         bare::check_count(&self.dir.path().join("data"), events)
     }

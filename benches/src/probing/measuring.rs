@@ -15,11 +15,10 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use url::Url;
 
+use super::download::a_gib;
 use super::process::{micros, one_thread, own_cpu};
 use super::target::Target;
 use crate::accuracy::truth::Stages;
-use crate::table::median;
-use crate::usage;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -42,8 +41,11 @@ pub(crate) struct Args {
     #[arg(long)]
     tolerant: bool,
     /// Load the line in the end, both ways
-    #[arg(long)]
+    #[arg(long, conflicts_with = "download")]
     load: bool,
+    /// Download in the end, on one connection
+    #[arg(long)]
+    download: bool,
 }
 
 /// What such a process found.
@@ -53,8 +55,6 @@ pub(crate) struct Measured {
     pub(crate) cpu_us: f64,
     /// From the first to the last of them.
     pub(crate) wall_us: f64,
-    /// Memory at the end, MiB.
-    pub(crate) rss_mib: f64,
     /// Of each counted measurement.
     pub(crate) stages: Vec<Stages>,
 }
@@ -82,7 +82,6 @@ pub(crate) fn start(
     Ok(Measured {
         cpu_us: figure("cpu_us")?,
         wall_us: figure("wall_us")?,
-        rss_mib: figure("rss_mib")?,
         stages: stages
             .iter()
             .map(|stages| serde_json::from_value(stages.clone()))
@@ -104,7 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let identity = Identity::named("qoe-bench");
     let mut found = Vec::with_capacity(args.count);
     let (mut retransmits, mut failed, mut throughput) = (0, 0, None);
-    let (mut loaded, mut local) = (Value::Null, Vec::new());
+    let mut loaded = Value::Null;
     let once = || async {
         if args.pause_ms > 0 {
             sleep(Duration::from_millis(args.pause_ms)).await;
@@ -119,7 +118,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let mut running = stream::iter(0..args.count).map(|_| once()).buffered(args.in_flight);
         while let Some(ended) = running.next().await {
             let (stages, measured) = ended;
-            local.extend(measured.tls_local.map(micros));
             match stages {
                 Ok(stages) => found.push(stages),
                 Err(_) if args.tolerant => failed += 1,
@@ -131,18 +129,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let taken = (own_cpu()?.saturating_sub(before), start.elapsed());
         if args.load {
             loaded = load(&prober, &args.url).await?;
+        } else if args.download {
+            loaded = download(&prober, &args.url).await?;
         }
         anyhow::Ok(taken)
     })?;
-    let rss_mib = usage::of(std::process::id())?.rss_mib;
     let (cpu_us, wall_us) = (micros(cpu), micros(wall));
     println!(
         "{}",
         json!({
             "cpu_us": cpu_us,
             "wall_us": wall_us,
-            "rss_mib": rss_mib,
-            "tls_local_us": median(local),
             "retransmits": retransmits,
             "failed": failed,
             "throughput_bps": throughput,
@@ -169,6 +166,24 @@ async fn load(prober: &Prober, url: &Url) -> anyhow::Result<Value> {
         "loaded_us": latency.loaded.map(micros),
         "rpm": latency.rpm,
         "confidence": latency.confidence.map(probe::Confidence::name),
+    }))
+}
+
+/// What one connection carries to us, and the CPU that takes.
+async fn download(prober: &Prober, url: &Url) -> anyhow::Result<Value> {
+    let tests = Tests { download: true, ..Tests::default() };
+    let options = LoadOptions { connections: 1, ..LoadOptions::default() };
+    let mut measured = prober.measure(url).await;
+    let before = own_cpu()?;
+    prober.load(&mut measured, tests, &options, &Allowance::of(1 << 40)).await;
+    let cpu_us = micros(own_cpu()?.saturating_sub(before));
+    if let Some(failure) = measured.any_failure() {
+        bail!("{}: {}", failure.kind, failure.detail);
+    }
+    let carried = measured.throughput.context("nothing was carried")?;
+    Ok(json!({
+        "download_bps": carried.bits_per_second,
+        "cpu_us_a_gib": a_gib(cpu_us, carried.bytes),
     }))
 }
 

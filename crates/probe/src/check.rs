@@ -204,7 +204,7 @@ impl Check<'_> {
         let args = self.args;
         let shown = !args.json && args.write_out.is_none() && args.count > 1;
         let mut live = Live::new(shown && std::io::stderr().is_terminal(), self.defaults.style);
-        let mut grid = tokio::time::interval_at(Instant::now(), args.interval);
+        let mut grid = tokio::time::interval_at(Instant::now() + args.interval, args.interval);
         // A measurement that takes longer than the interval delays the next; none are caught up.
         grid.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut runs = Vec::new();
@@ -213,7 +213,10 @@ impl Check<'_> {
         for done in 0..args.count {
             live.draw(url.as_str(), &runs, done, args.count);
             let next = async {
-                grid.tick().await;
+                // The first at once: a timer's least is a millisecond.
+                if done > 0 {
+                    grid.tick().await;
+                }
                 self.once(url).await
             };
             tokio::select! {

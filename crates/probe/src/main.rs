@@ -61,7 +61,12 @@ fn run(agent: agent::Agent) -> anyhow::Result<ExitCode> {
         agent::run(config, None, shutdown).await
     });
     match ended {
-        Ok(_) => Ok(ExitCode::SUCCESS),
+        Ok(agent::Summary { measured, missed, troubled, shipped, refused, dropped, unsent }) => {
+            tracing::info!(
+                measured, missed, troubled, shipped, refused, dropped, unsent, "stopped"
+            );
+            Ok(ExitCode::SUCCESS)
+        }
         Err(error) if error.is::<SpoolError>() => {
             eprintln!("qoe-probe: {error}");
             Ok(ExitCode::from(TRY_LATER))

@@ -1,4 +1,5 @@
-//! The peer: Prometheus' blackbox_exporter, as Debian packages it, asked as Prometheus asks it.
+//! Two exporters, asked as Prometheus asks them: the peer, blackbox_exporter as Debian packages it,
+//! and `qoe-probe exporter`.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -24,27 +25,32 @@ use crate::probing::process::{Running, one_thread};
 const PROGRAM: &str = "prometheus-blackbox-exporter";
 
 /// In a network of our own every port is free.
-const ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 9115);
+const BLACKBOX: ([u8; 4], u16) = ([127, 0, 0, 1], 9115);
+const OURS: ([u8; 4], u16) = ([127, 0, 0, 1], 9116);
 
 const START: Duration = Duration::from_secs(10);
 
+type Sender = http1::SendRequest<Empty<Bytes>>;
+
 /// A running exporter, and one connection to it that is kept, as Prometheus keeps its own.
-pub(crate) struct Blackbox {
+pub(crate) struct Exporter {
+    name: &'static str,
+    address: SocketAddr,
     running: Running,
     runtime: Runtime,
-    sender: http1::SendRequest<Empty<Bytes>>,
+    sender: Option<Sender>,
     path: String,
 }
 
-impl Blackbox {
-    /// Why there is no exporter; `None`: there is one.
+impl Exporter {
+    /// Why there is no blackbox_exporter; `None`: there is one.
     pub(crate) fn missing() -> Option<String> {
         let found = netns::on_path(PROGRAM);
         found.is_none().then(|| format!("needs blackbox_exporter (Debian: {PROGRAM})"))
     }
 
-    /// Starts one that trusts the certificates of a file and measures one URL.
-    pub(crate) fn start(scratch: &Path, ca_file: &Path, url: &str) -> anyhow::Result<Self> {
+    /// Starts blackbox_exporter, which trusts the certificates of a file and measures one URL.
+    pub(crate) fn blackbox(scratch: &Path, ca_file: &Path, url: &str) -> anyhow::Result<Self> {
         // JSON is YAML. The exporter asks for IPv4 alone, one question where we ask two.
         let module = serde_json::json!({
             "prober": "http",
@@ -58,22 +64,41 @@ impl Blackbox {
         let config = scratch.join("blackbox.yml");
         fs::write(&config, serde_json::json!({ "modules": { "bench": module } }).to_string())
             .with_context(|| format!("writing {}", config.display()))?;
-        let address = SocketAddr::from(ADDRESS);
+        let address = SocketAddr::from(BLACKBOX);
         let mut command = Command::new(PROGRAM);
         command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=error")
             // Its own resolver, which reads resolv.conf, and not the C library's.
-            .env("GODEBUG", "netdns=go")
-            .stdout(Stdio::null());
-        let running = Running::start(command, PROGRAM)?;
-        let runtime = one_thread()?;
-        let sender = runtime.block_on(connect(address))?;
+            .env("GODEBUG", "netdns=go");
         let path = format!("/probe?module=bench&target={url}");
-        let mut blackbox = Self { running, runtime, sender, path };
-        blackbox.probe().context("a first measurement")?;
-        Ok(blackbox)
+        Self::start("blackbox_exporter", command, address, path)
+    }
+
+    /// Starts ours for the same.
+    pub(crate) fn ours(program: &Path, ca_file: &Path, url: &str) -> anyhow::Result<Self> {
+        let address = SocketAddr::from(OURS);
+        let mut command = Command::new(program);
+        command.args(["exporter", "--listen", &address.to_string(), "--ca-file"]).arg(ca_file);
+        command.env("RUST_LOG", "error");
+        let path = format!("/probe?module=http_2xx_ip4&target={url}");
+        Self::start("qoe-probe exporter", command, address, path)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        address: SocketAddr,
+        path: String,
+    ) -> anyhow::Result<Self> {
+        command.stdout(Stdio::null());
+        let running = Running::start(command, name)?;
+        let runtime = one_thread()?;
+        let sender = Some(runtime.block_on(connect(name, address))?);
+        let mut exporter = Self { name, address, running, runtime, sender, path };
+        exporter.probe().context("a first measurement")?;
+        Ok(exporter)
     }
 
     /// The process that measures.
@@ -86,10 +111,10 @@ impl Blackbox {
         self.runtime.block_on(async {
             let left = &Cell::new(count);
             let workers = (0..in_flight).map(|_| async move {
-                let mut sender = connect(SocketAddr::from(ADDRESS)).await?;
+                let mut sender = connect(self.name, self.address).await?;
                 while left.get() > 0 {
                     left.set(left.get() - 1);
-                    measured(&ask(&mut sender, &self.path).await?)?;
+                    self.measured(&self.ask(&mut sender).await?)?;
                 }
                 anyhow::Ok(())
             });
@@ -100,40 +125,42 @@ impl Blackbox {
 
     /// One measurement; the microseconds of its phases resolve, connect, tls and processing.
     pub(crate) fn probe(&mut self) -> anyhow::Result<Stages> {
-        let text = self.runtime.block_on(ask(&mut self.sender, &self.path))?;
-        measured(&text)?;
+        let mut sender = self.sender.take().context("no connection")?;
+        let text = self.runtime.block_on(self.ask(&mut sender))?;
+        self.sender = Some(sender);
+        self.measured(&text)?;
         let phase = |name: &str| {
             value(&text, &format!(r#"probe_http_duration_seconds{{phase="{name}"}}"#))
                 .map(|seconds| seconds * 1e6)
-                .with_context(|| format!("blackbox_exporter gave no phase {name}"))
+                .with_context(|| format!("{} gave no phase {name}", self.name))
         };
         Ok([phase("resolve")?, phase("connect")?, phase("tls")?, phase("processing")?])
     }
-}
 
-async fn ask(sender: &mut http1::SendRequest<Empty<Bytes>>, path: &str) -> anyhow::Result<String> {
-    let request =
-        Request::get(path).header(HOST, SocketAddr::from(ADDRESS).to_string()).body(Empty::new())?;
-    sender.ready().await?;
-    let response = sender.send_request(request).await?;
-    let body = response.into_body().collect().await?.to_bytes();
-    Ok(String::from_utf8(body.to_vec())?)
-}
-
-fn measured(text: &str) -> anyhow::Result<()> {
-    if value(text, "probe_success") != Some(1.0) {
-        bail!("blackbox_exporter could not measure the test target:\n{text}");
+    async fn ask(&self, sender: &mut Sender) -> anyhow::Result<String> {
+        let host = self.address.to_string();
+        let request = Request::get(&self.path).header(HOST, host).body(Empty::new())?;
+        sender.ready().await?;
+        let response = sender.send_request(request).await?;
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(String::from_utf8(body.to_vec())?)
     }
-    Ok(())
+
+    fn measured(&self, text: &str) -> anyhow::Result<()> {
+        if value(text, "probe_success") != Some(1.0) {
+            bail!("{} could not measure the test target:\n{text}", self.name);
+        }
+        Ok(())
+    }
 }
 
-async fn connect(address: SocketAddr) -> anyhow::Result<http1::SendRequest<Empty<Bytes>>> {
+async fn connect(name: &str, address: SocketAddr) -> anyhow::Result<Sender> {
     let start = Instant::now();
     let stream = loop {
         match TcpStream::connect(address).await {
             Ok(stream) => break stream,
             Err(error) if start.elapsed() > START => {
-                return Err(error).context("connecting to blackbox_exporter");
+                return Err(error).with_context(|| format!("connecting to {name}"));
             }
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
