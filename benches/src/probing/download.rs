@@ -49,6 +49,14 @@ pub(crate) fn download(rounds: usize) -> anyhow::Result<Vec<Ratio>> {
         println!("download: skipped, needs curl (Debian: curl)");
         return Ok(Vec::new());
     }
+    if let Some(why) = netns::missing() {
+        println!("download: skipped, {why}");
+        return Ok(Vec::new());
+    }
+    if !netns::inside() {
+        netns::run(&["download".to_owned(), format!("--rounds={rounds}")])?;
+        return Ok(Vec::new());
+    }
     let target = Target::start()?;
     let ratio = |what: &str, peer, goal| Ratio {
         what: what.to_owned(),
