@@ -4,7 +4,7 @@
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/qoe-build
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO ?= cargo
-FUZZ_TARGETS ?= dns http spool
+FUZZ_TARGETS ?= config dns http spool
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 QOE = $(CARGO_TARGET_DIR)/release/qoe
 PROBE = $(CARGO_TARGET_DIR)/$(HOST)/small/qoe-probe

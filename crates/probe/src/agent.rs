@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -10,23 +10,25 @@ use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
 use crate::echo::EchoOptions;
-use crate::measure::{Options, Prober};
+use crate::family::Families;
+use crate::measure::{Options, Prober, SetupError};
 use crate::{Identity, Measurement};
 use canary::Canary;
 use load::Loader;
 use queue::Queue;
-use schedule::{Grid, Pace};
 use spool::Spool;
-use trouble::Trouble;
+use watch::{Ticks, Watch};
 
 mod answer;
 mod args;
 mod canary;
 mod client;
+mod file;
 mod files;
 pub(crate) mod fuzzing;
 mod gap;
 mod load;
+mod metered;
 mod offset;
 mod queue;
 mod schedule;
@@ -35,23 +37,43 @@ mod spool;
 #[cfg(test)]
 mod testing;
 mod trouble;
+mod values;
+mod watch;
 
 pub use args::Agent;
+pub use file::{Fault, FileError};
 pub use load::LoadPlan;
 pub use spool::{Bounds, SpoolError};
 
-/// What is measured, and how often.
+/// What is measured, and what is particular to it: `None` is as it is for the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// What.
     pub url: Url,
-    /// Time from one measurement of it to its next; `None` for as often as the others.
+    /// Time from one measurement of it to its next.
     pub interval: Option<Duration>,
+    /// Limit for one measurement.
+    pub timeout: Option<Duration>,
+    /// Over which address families.
+    pub families: Option<Families>,
+    /// When its throughput is measured.
+    pub throughput: Option<Transfers>,
+    /// How many echoes go with each measurement; 0 for none.
+    pub echo: Option<u16>,
+}
+
+/// When throughput is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfers {
+    /// Never.
+    Never,
+    /// At most every so often; zero for with every measurement.
+    Every(Duration),
 }
 
 impl From<Url> for Target {
     fn from(url: Url) -> Self {
-        Self { url, interval: None }
+        Self { url, interval: None, timeout: None, families: None, throughput: None, echo: None }
     }
 }
 
@@ -133,7 +155,7 @@ pub async fn run(
     observer: Option<Observer>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
-    let prober = Arc::new(Prober::new(config.options.clone())?);
+    let mut probers = Probers::new(config.options.clone())?;
     let queue = Arc::new(queue_of(config.spool.as_deref(), config.bounds)?);
     let counters = Arc::new(ship::Counters::default());
     // Measuring has to end before shipping can.
@@ -158,8 +180,8 @@ pub async fn run(
     let config = Arc::new(config);
     for target in config.targets.clone() {
         let watch = Watch {
+            prober: probers.of(&target)?,
             target,
-            prober: Arc::clone(&prober),
             canary: Arc::clone(&canary),
             config: Arc::clone(&config),
             observer: observer.clone(),
@@ -215,96 +237,35 @@ fn queue_of(spool: Option<&Path>, bounds: Bounds) -> Result<Queue, SpoolError> {
     Ok(Queue::in_memory(queue::CAPACITY))
 }
 
+/// What measures, shared by all targets that are measured alike.
+struct Probers {
+    options: Options,
+    made: Vec<(Duration, Families, Arc<Prober>)>,
+}
+
+impl Probers {
+    /// Makes the one that measures where a target says nothing of its own.
+    fn new(options: Options) -> Result<Self, SetupError> {
+        let first = Arc::new(Prober::new(options.clone())?);
+        Ok(Self { made: vec![(options.timeout, options.families, first)], options })
+    }
+
+    fn of(&mut self, target: &Target) -> Result<Arc<Prober>, SetupError> {
+        let timeout = target.timeout.unwrap_or(self.options.timeout);
+        let families = target.families.unwrap_or(self.options.families);
+        let known = self.made.iter().find(|made| (made.0, made.1) == (timeout, families));
+        if let Some((.., prober)) = known {
+            return Ok(Arc::clone(prober));
+        }
+        let options = Options { timeout, families, ..self.options.clone() };
+        let prober = Arc::new(Prober::new(options)?);
+        self.made.push((timeout, families, Arc::clone(&prober)));
+        Ok(prober)
+    }
+}
+
 /// How long stopping tries to ship what is left.
 const DRAIN: Duration = Duration::from_secs(3);
-
-#[derive(Debug, Default)]
-struct Ticks {
-    measured: AtomicU64,
-    missed: AtomicU64,
-    troubled: AtomicU64,
-}
-
-/// One target and its clock. Each has a task of its own, so a slow one delays no other.
-struct Watch {
-    target: Target,
-    prober: Arc<Prober>,
-    canary: Arc<Canary>,
-    config: Arc<Config>,
-    observer: Option<Observer>,
-    counters: Arc<ship::Counters>,
-    queue: Option<Arc<Queue>>,
-    ticks: Arc<Ticks>,
-    loader: Option<Arc<Loader>>,
-}
-
-impl Watch {
-    async fn run(self, shutdown: CancellationToken) {
-        let interval = self.target.interval.unwrap_or(self.config.interval).max(MIN_INTERVAL);
-        let mut grid =
-            Grid::new(tokio::time::Instant::now(), interval, rand::random(), rand::random());
-        let mut pace = Pace::new(self.config.throughput_every);
-        let watching = async {
-            loop {
-                tokio::time::sleep_until(grid.next()).await;
-                let throughput = pace.due(tokio::time::Instant::now());
-                let (mut all, troubles) = self.canary.beside(self.measure(throughput)).await;
-                if let (Some(loader), Some(last), true) =
-                    (&self.loader, all.last_mut(), troubles.is_empty())
-                {
-                    loader.run(&self.prober, last, &self.config.identity).await;
-                }
-                for measurement in &all {
-                    self.tell(measurement, &troubles);
-                }
-                let missed = grid.advance(tokio::time::Instant::now());
-                if missed > 0 {
-                    self.tell_missed(missed);
-                }
-            }
-        };
-        // What is being measured when the end comes is given up: it would be half a measurement.
-        shutdown.run_until_cancelled(watching).await;
-    }
-
-    /// A measurement, or one of each family, the last with its echoes.
-    async fn measure(&self, throughput: bool) -> Vec<Measurement> {
-        let mut all = self.prober.measure_all(&self.target.url, throughput).await;
-        if let (Some(last), Some(echo)) = (all.last_mut(), &self.config.echo) {
-            self.prober.echo(last, echo).await;
-        }
-        all
-    }
-
-    fn tell_missed(&self, missed: u64) {
-        let before = self.ticks.missed.fetch_add(missed, Ordering::Relaxed);
-        // The first is told, then every hundredth: a target that hangs misses them all.
-        if before == 0 || before / 100 != (before + missed) / 100 {
-            tracing::warn!(
-                target_url = %self.target.url,
-                missed = before + missed,
-                "measurements were not made: the one before was not done yet"
-            );
-        }
-    }
-
-    fn tell(&self, measurement: &Measurement, troubles: &[Trouble]) {
-        self.ticks.measured.fetch_add(1, Ordering::Relaxed);
-        self.ticks.troubled.fetch_add(u64::from(!troubles.is_empty()), Ordering::Relaxed);
-        if let Some(observer) = &self.observer {
-            observer(measurement);
-        }
-        if let Some(queue) = &self.queue {
-            let mut event = measurement.to_event(&self.config.identity);
-            event.probe_trouble = troubles.iter().map(|t| t.as_str().to_owned()).collect();
-            event.clock_offset_ms = self.counters.clock_offset_ms();
-            queue.push(&event);
-        }
-    }
-}
-
-/// A target is not measured more often than this.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 fn warn_of_clear_text(ingest: &Ingest) {
     let loopback = match ingest.url.host() {

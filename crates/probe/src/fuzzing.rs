@@ -10,7 +10,7 @@ use url::Url;
 use crate::measure::http::{self, Version};
 use crate::measure::socket::Socket;
 
-pub use crate::agent::fuzzing::spool;
+pub use crate::agent::fuzzing::{config, spool};
 
 /// A datagram that a resolver sent, read as the answer to each of two questions.
 pub fn dns(bytes: &[u8]) {

@@ -41,6 +41,11 @@ impl Identity {
     }
 }
 
+/// The interface that carries traffic from an address, or where that is not known to another.
+pub(crate) fn interface_name(local: Option<IpAddr>, remote: Option<IpAddr>) -> Option<String> {
+    interface::owner(local.or_else(|| interface::source(remote))?)
+}
+
 /// Whether the system knows a way to an address.
 pub(crate) fn is_routed(remote: IpAddr) -> bool {
     interface::is_routed(remote)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use probe::agent::{self, SpoolError};
+use probe::agent::{self, FileError, SpoolError};
 use probe::check::{self, Defaults};
 use probe::exporter;
 use probe::render::Style;
@@ -24,7 +24,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measure targets on a schedule and ship the events to a qoe server
-    Run(agent::Agent),
+    Run(Box<agent::Agent>),
     /// Measure now and show where the time goes
     Once(check::Args),
     /// Measure when Prometheus asks, under blackbox_exporter's names
@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
         .init();
     match cli.command {
         Command::Once(args) => check::run(&args, &defaults()),
-        Command::Run(agent) => run(agent),
+        Command::Run(agent) => run(*agent),
         Command::Exporter(args) => {
             one_thread()?.block_on(async {
                 let shutdown = CancellationToken::new();
@@ -54,7 +54,13 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn run(agent: agent::Agent) -> anyhow::Result<ExitCode> {
-    let config = agent.into_config()?;
+    let config = match agent.into_config() {
+        Err(error) if error.is::<FileError>() => {
+            eprintln!("qoe-probe: {error}");
+            return Ok(ExitCode::from(CONFIG));
+        }
+        config => config?,
+    };
     let ended = one_thread()?.block_on(async {
         let shutdown = CancellationToken::new();
         tokio::spawn(cancel_on_signal(shutdown.clone()));
@@ -75,6 +81,8 @@ fn run(agent: agent::Agent) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// `EX_CONFIG`.
+const CONFIG: u8 = 78;
 /// `EX_TEMPFAIL`: another probe has the spool.
 const TRY_LATER: u8 = 75;
 

@@ -32,8 +32,11 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Options {
-    /// Configuration file [default: $XDG_CONFIG_HOME/qoe/config.toml, if there is one]
-    #[arg(long, global = true, env = "QOE_CONFIG", value_name = "FILE", hide_env_values = true)]
+    /// Configuration file [default: $XDG_CONFIG_HOME/qoe/config.toml, if there is one] [env:
+    /// QOE_CONFIG]
+    // The variable is read with the settings: `qoe probe --config` is another file, with another
+    // variable, and the parser would hand this one's value down to it.
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Say more on standard error (-vv for more still)
     #[arg(short, long, global = true, action = ArgAction::Count)]

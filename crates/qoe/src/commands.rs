@@ -55,6 +55,11 @@ impl Context {
         })
     }
 
+    /// For a command that has no use for the settings, and whose `--config` is another file.
+    pub(crate) fn without_settings(options: &Options) -> Self {
+        Self { settings: Settings::default(), style: options.style_of(&io::stdout()) }
+    }
+
     /// How long ids of counted events are kept: the flag's, the settings', or the default.
     pub(crate) fn keep_ids(&self, flag: Option<Duration>) -> Duration {
         flag.or(self.settings.keep_ids).unwrap_or(server::roles::KEEP_IDS)

@@ -1,7 +1,7 @@
 //! What the process returns.
 //!
 //! 0 is success and 2 wrong usage (clap's). `qoe check` returns curl's numbers. Everything else
-//! returns 1, except a setting that can't be used: 78, as sysexits has it.
+//! returns 1, except a setting or a file of targets that can't be used: 78, as sysexits has it.
 
 use std::io;
 use std::process::ExitCode;
@@ -26,7 +26,9 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("qoe: {}", line(&error));
-            let config = error.chain().any(<dyn std::error::Error>::is::<SettingsError>);
+            let config = error.chain().any(|cause| {
+                cause.is::<SettingsError>() || cause.is::<::probe::agent::FileError>()
+            });
             ExitCode::from(if config { CONFIG } else { FAILED })
         }
     }

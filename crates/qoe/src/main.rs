@@ -23,7 +23,10 @@ fn main() -> ExitCode {
 
 fn run(Cli { options, command }: Cli) -> exit::Outcome {
     logging::start(&options)?;
-    let context = commands::Context::new(&options)?;
+    let context = match command {
+        Command::Probe(_) => commands::Context::without_settings(&options),
+        _ => commands::Context::new(&options)?,
+    };
     match command {
         Command::Check(args) => commands::check::run(&args, &context),
         Command::Up(args) => commands::up::run(&args, &context),

@@ -82,12 +82,13 @@ fn is_setting(variable: &str) -> bool {
 }
 
 impl Settings {
-    /// Reads the environment and the file: the one that was named, or the user's own if it is
-    /// there.
+    /// Reads the environment and the file: the one that was named, by a flag or by `QOE_CONFIG`, or
+    /// the user's own if it is there.
     pub(crate) fn load(named: Option<&Path>) -> Result<Self, SettingsError> {
-        let file = match named {
-            Some(path) if !path.is_file() => return Err(SettingsError::NoFile(path.into())),
-            Some(path) => Some(path.to_owned()),
+        let variable = env::var_os("QOE_CONFIG").filter(|path| !path.is_empty());
+        let file = match named.map(Path::to_owned).or_else(|| variable.map(PathBuf::from)) {
+            Some(path) if !path.is_file() => return Err(SettingsError::NoFile(path)),
+            Some(path) => Some(path),
             None => own_file().filter(|path| path.is_file()),
         };
         let variables = env::vars_os()

@@ -1,6 +1,6 @@
 //! The agent's flags and environment, for `qoe-probe` and `qoe probe` alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use url::Url;
 
+use super::file::{self, File};
+use super::values;
 use super::{Bounds, Config, Ingest, LoadPlan, Target};
 use crate::echo::EchoOptions;
 use crate::family::Families;
@@ -18,18 +20,23 @@ use crate::target::{parse_resolver, parse_target};
 /// Measure targets on a schedule and ship the events.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Agent {
+    /// File of targets (TOML), with what is particular to each, and all that flags can say. Flags
+    /// stand over it, targets add up
+    #[arg(long, value_name = "FILE", env = "QOE_PROBE_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
     /// What to measure: an http or https URL, and after a space its own interval ("https://a.example/
     /// 30s"). Can be given many times
-    #[arg(long = "target", value_name = "URL", env = "QOE_PROBE_TARGET", value_delimiter = ',', required = true, value_parser = parse_watched)]
+    #[arg(long = "target", value_name = "URL", env = "QOE_PROBE_TARGET", value_delimiter = ',', required_unless_present = "config", value_parser = parse_watched)]
     pub targets: Vec<Target>,
 
-    /// Time from one measurement of a target to its next, 1 s or more
-    #[arg(long, value_name = "TIME", env = "QOE_PROBE_INTERVAL", default_value = "10s", value_parser = humantime::parse_duration)]
-    pub interval: Duration,
+    /// Time from one measurement of a target to its next, 1 s or more [default: 10s]
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_INTERVAL", value_parser = values::interval)]
+    pub interval: Option<Duration>,
 
     /// The server that takes the events
-    #[arg(long, value_name = "URL", env = "QOE_PROBE_INGEST")]
-    pub ingest: Url,
+    #[arg(long, value_name = "URL", env = "QOE_PROBE_INGEST", required_unless_present = "config")]
+    pub ingest: Option<Url>,
 
     /// File that holds the token. A token is never given as an argument, where others see it
     #[arg(long, value_name = "FILE", env = "QOE_PROBE_TOKEN_FILE")]
@@ -43,21 +50,23 @@ pub struct Agent {
     #[arg(long, value_name = "ADDR", env = "QOE_PROBE_RESOLVER", value_parser = parse_resolver)]
     pub resolver: Option<SocketAddr>,
 
-    /// Limit for one measurement, throughput not counted
-    #[arg(long, value_name = "TIME", env = "QOE_PROBE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
-    pub timeout: Duration,
+    /// Limit for one measurement, throughput not counted [default: 10s]
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_TIMEOUT", value_parser = values::timeout)]
+    pub timeout: Option<Duration>,
 
     /// Never measure throughput
     #[arg(long, env = "QOE_PROBE_NO_THROUGHPUT")]
     pub no_throughput: bool,
 
     /// Time from one throughput measurement of a target (1 MiB) to its next; 0s for every time
-    #[arg(long, value_name = "TIME", env = "QOE_PROBE_THROUGHPUT_EVERY", default_value = "5m", value_parser = humantime::parse_duration)]
-    pub throughput_every: Duration,
+    /// [default: 5m]
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_THROUGHPUT_EVERY", value_parser = values::throughput_every)]
+    pub throughput_every: Option<Duration>,
 
-    /// Address family: 4, 6, both (an event each), or happy (whichever connects first)
-    #[arg(long, value_name = "FAMILY", env = "QOE_PROBE_IP", default_value = "happy")]
-    pub ip: Families,
+    /// Address family: 4, 6, both (an event each), or happy (whichever connects first) [default:
+    /// happy]
+    #[arg(long, value_name = "FAMILY", env = "QOE_PROBE_IP")]
+    pub ip: Option<Families>,
 
     /// With each measurement send N echoes for loss and jitter, by ICMP where that is allowed
     #[arg(long, value_name = "N", env = "QOE_PROBE_ECHO", value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -65,14 +74,15 @@ pub struct Agent {
 
     /// Load the line at random about so often, for throughput both ways and latency under load
     /// [default: never]
-    #[arg(long, value_name = "TIME", env = "QOE_PROBE_LOAD_EVERY", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_LOAD_EVERY", value_parser = values::load_every)]
     pub load_every: Option<Duration>,
 
-    /// Bytes that loading the line may move in a day, both ways and all targets together
-    #[arg(long, value_name = "BYTES", env = "QOE_PROBE_DAILY_BYTES", default_value = "100MiB")]
-    pub daily_bytes: bytesize::ByteSize,
+    /// Bytes that loading the line may move in a day, both ways and all targets together [default:
+    /// 100MiB]
+    #[arg(long, value_name = "BYTES", env = "QOE_PROBE_DAILY_BYTES", value_parser = values::daily_bytes)]
+    pub daily_bytes: Option<u64>,
 
-    /// Load the line also where it is a mobile network's
+    /// Load the line also where it is a mobile network's, or NetworkManager says that it is metered
     #[arg(long, env = "QOE_PROBE_LOAD_ON_METERED")]
     pub load_on_metered: bool,
 
@@ -83,12 +93,13 @@ pub struct Agent {
 
     /// Bytes on disk that may wait there, 1 MiB or more; beyond, the oldest are lost [default:
     /// 64 MiB]
-    #[arg(long, value_name = "BYTES", env = "QOE_PROBE_SPOOL_BYTES", value_parser = parse_spool_bytes)]
+    #[arg(long, value_name = "BYTES", env = "QOE_PROBE_SPOOL_BYTES", value_parser = values::spool_bytes)]
     pub spool_bytes: Option<u64>,
 
     /// How old they may grow there, 1 minute or more; a server takes none older than a week
-    #[arg(long, value_name = "TIME", env = "QOE_PROBE_SPOOL_AGE", default_value = "7d", value_parser = parse_spool_age)]
-    pub spool_age: Duration,
+    /// [default: 7d]
+    #[arg(long, value_name = "TIME", env = "QOE_PROBE_SPOOL_AGE", value_parser = values::spool_age)]
+    pub spool_age: Option<Duration>,
 
     /// Name of this probe instead of the one made at the first start
     #[arg(long, value_name = "ID", env = "QOE_PROBE_CLIENT_ID")]
@@ -99,51 +110,93 @@ pub struct Agent {
     pub labels: Vec<String>,
 }
 
+const INTERVAL: Duration = Duration::from_secs(10);
+const THROUGHPUT_EVERY: Duration = Duration::from_mins(5);
+const DAILY_BYTES: u64 = 100 << 20;
+
 impl Agent {
-    /// Checks the flags, reads the token and the client id.
+    /// Checks the flags, reads the file, the token and the client id.
+    ///
+    /// # Errors
+    /// What was given can't be used; a [`super::FileError`] where it stands in the file.
     pub fn into_config(self) -> anyhow::Result<Config> {
-        ensure!(self.interval >= Duration::from_secs(1), "--interval must be 1 s or more");
-        ensure!(!self.timeout.is_zero(), "--timeout must not be 0");
-        ensure!(
-            self.load_every.is_none_or(|every| every >= Duration::from_secs(60)),
-            "--load-every must be 1 min or more: a test takes most of one"
-        );
-        let client_id = match self.client_id {
+        let file = self.config.as_deref().map(file::load).transpose()?.unwrap_or_default();
+        self.over(file)
+    }
+
+    /// What flags and file say together.
+    fn over(self, file: File) -> anyhow::Result<Config> {
+        let every = self.throughput_every.or(file.throughput_every).unwrap_or(THROUGHPUT_EVERY);
+        let mut targets = targets(file.targets(every), self.targets)?;
+        if self.no_throughput {
+            targets.iter_mut().for_each(|target| target.throughput = None);
+        }
+        let ingest = self.ingest.or(file.ingest);
+        let ingest =
+            ingest.context("no server is named: give --ingest URL, or `ingest` in the file")?;
+        let client_id = match self.client_id.or(file.client_id) {
             Some(id) => id,
             None => identity::client_id(None).context("cannot make a client id")?,
         };
         let mut identity = Identity::named(client_id);
-        (identity.user_label, identity.labels) = split_labels(self.labels)?;
+        let (user_label, labels) = split_labels(self.labels)?;
+        identity.user_label = user_label.or(file.label);
+        identity.labels = file.labels;
+        identity.labels.extend(labels);
+        let defaults = Options::default();
+        let ca_file = self.ca_file.or(file.ca_file);
+        let token_file = self.token_file.or(file.token_file);
+        let throughput = !self.no_throughput && file.throughput.unwrap_or(true);
         Ok(Config {
-            targets: self.targets,
-            interval: self.interval,
-            throughput_every: (!self.no_throughput).then_some(self.throughput_every),
+            targets,
+            interval: self.interval.or(file.interval).unwrap_or(INTERVAL),
+            throughput_every: throughput.then_some(every),
             options: Options {
-                resolver: self.resolver,
-                ca_file: self.ca_file.clone(),
-                timeout: self.timeout,
-                families: self.ip,
-                ..Options::default()
+                resolver: self.resolver.or(file.resolver),
+                ca_file: ca_file.clone(),
+                timeout: self.timeout.or(file.timeout).unwrap_or(defaults.timeout),
+                families: self.ip.or(file.ip).unwrap_or_default(),
+                ..defaults
             },
-            echo: self.echo.map(|count| EchoOptions { count, ..EchoOptions::default() }),
-            load: self.load_every.map(|every| LoadPlan {
+            echo: self.echo.or(file.echo).and_then(echoes),
+            load: self.load_every.or(file.load_every).map(|every| LoadPlan {
                 every,
-                daily_bytes: self.daily_bytes.as_u64(),
-                on_metered: self.load_on_metered,
+                daily_bytes: self.daily_bytes.or(file.daily_bytes).unwrap_or(DAILY_BYTES),
+                on_metered: self.load_on_metered || file.load_on_metered.unwrap_or(false),
             }),
             identity,
             ingest: Some(Ingest {
-                url: self.ingest,
-                token: self.token_file.as_deref().map(read_token).transpose()?,
-                ca_file: self.ca_file,
+                url: ingest,
+                token: token_file.as_deref().map(read_token).transpose()?,
+                ca_file,
             }),
             bounds: Bounds {
-                bytes: self.spool_bytes.unwrap_or(Bounds::default().bytes),
-                age: self.spool_age,
+                bytes: self.spool_bytes.or(file.spool_bytes).unwrap_or(Bounds::default().bytes),
+                age: self.spool_age.or(file.spool_age).unwrap_or(Bounds::default().age),
             },
-            spool: self.spool.or_else(|| Some(identity::default_state_dir()?.join("spool"))),
+            spool: self
+                .spool
+                .or(file.spool)
+                .or_else(|| Some(identity::default_state_dir()?.join("spool"))),
         })
     }
+}
+
+/// So many echoes; none for 0.
+pub(super) fn echoes(count: u16) -> Option<EchoOptions> {
+    (count > 0).then(|| EchoOptions { count, ..EchoOptions::default() })
+}
+
+/// Those of the file and those of the flags, each once.
+fn targets(of_file: Vec<Target>, of_flags: Vec<Target>) -> anyhow::Result<Vec<Target>> {
+    let all: Vec<Target> = of_file.into_iter().chain(of_flags).collect();
+    ensure!(!all.is_empty(), "nothing to measure: give --target URL, or a [[target]] in the file");
+    ensure!(all.len() <= file::MOST_TARGETS, "{}", file::too_many());
+    let mut known = BTreeSet::new();
+    if let Some(twice) = all.iter().find(|target| !known.insert(target.url.as_str())) {
+        bail!("{} is named twice; name it once, by --target or in the file", twice.url);
+    }
+    Ok(all)
 }
 
 /// A URL, which holds no space, and perhaps an interval.
@@ -151,47 +204,10 @@ fn parse_watched(text: &str) -> Result<Target, String> {
     let text = text.trim();
     let (url, interval) = match text.split_once(char::is_whitespace) {
         None => (text, None),
-        Some((url, interval)) => {
-            let parsed = humantime::parse_duration(interval.trim())
-                .map_err(|error| format!("the interval {interval:?}: {error}"))?;
-            if parsed < Duration::from_secs(1) {
-                return Err(format!("the interval {interval:?}: must be 1 s or more"));
-            }
-            (url, Some(parsed))
-        }
+        Some((url, interval)) => (url, Some(values::interval(interval)?)),
     };
     let url = parse_target(url).map_err(|error| error.to_string())?;
-    Ok(Target { url, interval })
-}
-
-/// A spool is made of 32 files, each of which holds more than the largest event.
-const LEAST_BYTES: u64 = 1 << 20;
-const LEAST_AGE: Duration = Duration::from_mins(1);
-
-/// A number of bytes, with or without a unit of 1,024.
-fn parse_spool_bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kib" => 10,
-        "m" | "mib" => 20,
-        "g" | "gib" => 30,
-        _ => return Err("the units are KiB, MiB and GiB".to_owned()),
-    };
-    let number: u64 = digits.trim().parse().map_err(|_| "not a number of bytes".to_owned())?;
-    match number.checked_mul(1 << unit) {
-        Some(bytes) if bytes >= LEAST_BYTES => Ok(bytes),
-        Some(_) => Err("a spool needs 1 MiB or more".to_owned()),
-        None => Err("too large".to_owned()),
-    }
-}
-
-fn parse_spool_age(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(age) if age >= LEAST_AGE => Ok(age),
-        Ok(_) => Err("a spool keeps events for 1 minute or more".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+    Ok(Target { interval, ..Target::from(url) })
 }
 
 fn read_token(path: &Path) -> anyhow::Result<String> {
@@ -238,19 +254,75 @@ mod tests {
         }
     }
 
+    fn agent(flags: &[&str]) -> Agent {
+        use clap::{Args as _, FromArgMatches as _};
+        let command = Agent::augment_args(clap::Command::new("probe"));
+        let matches = command.try_get_matches_from([&["probe"], flags].concat()).unwrap();
+        Agent::from_arg_matches(&matches).unwrap()
+    }
+
+    fn config(flags: &[&str], file: &str) -> anyhow::Result<Config> {
+        // The file that is named is not read here.
+        agent(&[&["--config", "x", "--client-id", "c"], flags].concat())
+            .over(file::read(file).unwrap())
+    }
+
+    const FILE: &str = "ingest = 'http://a.example/'\ninterval = '20s'\ntimeout = '2s'\nip = 4\n\
+        throughput = false\necho = 3\nload_every = '1h'\nlabel = 'here'\nlabels = { k = 'v', l = 'w' }\n\
+        spool = '/s'\nspool_age = '1d'\n[[target]]\nurl = 'http://t.example/'\ninterval = '7s'\n";
+
     #[test]
-    fn the_bounds_of_a_spool_are_read_and_nonsense_is_refused() {
-        for (text, bytes) in
-            [("1048576", 1 << 20), ("64MiB", 64 << 20), ("2 g", 2 << 30), ("2048k", 2 << 20)]
-        {
-            assert_eq!(parse_spool_bytes(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "0", "1023KiB", "-1", "1.5MiB", "64 MB", "MiB", "99999999999999999G"] {
-            assert!(parse_spool_bytes(text).is_err(), "{text}");
-        }
-        assert_eq!(parse_spool_age("2d"), Ok(Duration::from_hours(48)));
-        for text in ["", "0s", "59s", "7"] {
-            assert!(parse_spool_age(text).is_err(), "{text}");
-        }
+    fn a_file_alone_is_enough() {
+        let c = config(&[], FILE).unwrap();
+        assert_eq!((c.targets.len(), c.interval), (1, Duration::from_secs(20)));
+        assert_eq!(c.options.timeout, Duration::from_secs(2));
+        assert_eq!((c.throughput_every, c.echo.unwrap().count), (None, 3));
+        assert_eq!(c.load.unwrap().daily_bytes, DAILY_BYTES);
+        assert_eq!((c.identity.user_label.as_deref(), c.identity.labels.len()), (Some("here"), 2));
+        assert_eq!((c.spool, c.bounds.age), (Some("/s".into()), Duration::from_hours(24)));
+        assert_eq!(c.ingest.unwrap().url.as_str(), "http://a.example/");
+    }
+
+    #[test]
+    fn flags_stand_over_the_file_and_targets_add_up() {
+        let flags = [
+            "--interval=5s",
+            "--ip=both",
+            "--ingest=http://b.example/",
+            "--label=there",
+            "--label=k=x",
+            "--target=http://u.example/ 9s",
+        ];
+        let c = config(&flags, FILE).unwrap();
+        assert_eq!(c.interval, Duration::from_secs(5));
+        assert_eq!(c.options.families, Families::Both);
+        assert_eq!(c.options.timeout, Duration::from_secs(2), "not said by a flag");
+        assert_eq!(c.identity.user_label.as_deref(), Some("there"));
+        assert_eq!(c.identity.labels["k"], "x");
+        assert_eq!(c.ingest.unwrap().url.as_str(), "http://b.example/");
+        let intervals = c.targets.iter().map(|target| target.interval.unwrap().as_secs());
+        assert_eq!(intervals.collect::<Vec<_>>(), [7, 9], "what a target says of itself stands");
+    }
+
+    #[test]
+    fn never_is_for_all_targets() {
+        let file = "ingest = 'http://a/'\n[[target]]\nurl = 'a'\nthroughput_every = '1m'\n";
+        let c = config(&["--no-throughput"], file).unwrap();
+        assert_eq!((c.throughput_every, c.targets[0].throughput), (None, None));
+        let c = config(&[], file).unwrap();
+        assert!(c.throughput_every.is_some() && c.targets[0].throughput.is_some());
+    }
+
+    #[test]
+    fn what_is_missing_twice_or_too_much_is_told_with_the_way_out() {
+        let said = |flags: &[&str], file: &str| config(flags, file).unwrap_err().to_string();
+        assert!(said(&[], "").contains("--target"));
+        assert!(said(&["--target=a"], "").contains("--ingest"));
+        let twice = said(&["--target=http://t.example/ 9s"], FILE);
+        assert!(twice.contains("http://t.example/ is named twice"), "{twice}");
+        let many: Vec<Target> = (0..=file::MOST_TARGETS)
+            .map(|n| parse_watched(&format!("http://a/{n}")).unwrap())
+            .collect();
+        assert!(targets(vec![], many).unwrap_err().to_string().contains("1000 targets at most"));
     }
 }

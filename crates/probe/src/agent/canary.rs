@@ -53,20 +53,9 @@ impl Canary {
         Self { resolver, named, network: Mutex::default(), answers: Mutex::default() }
     }
 
-    /// Has something measured, and says what was wrong with the probe meanwhile.
-    pub(super) async fn beside(
-        &self,
-        measuring: impl Future<Output = Vec<Measurement>>,
-    ) -> (Vec<Measurement>, Vec<Trouble>) {
-        let began = Clocks::now();
-        let (all, stall) = beside_ticks(measuring).await;
-        let elapsed = began.elapsed();
-        let looked = match all.iter().find(|m| m.failure.is_some()) {
-            Some(failed) => self.look(failed).await,
-            None => Seen::default(),
-        };
-        let seen = Seen { stall, elapsed, ..looked };
-        (all, troubles(&seen))
+    /// Begins to watch over one measurement and what goes with it.
+    pub(super) fn vigil(&self) -> Vigil<'_> {
+        Vigil { canary: self, began: Clocks::now() }
     }
 
     /// Looks at what may be behind a failure.
@@ -115,6 +104,35 @@ impl Canary {
             }
         }
     }
+}
+
+/// The watch over one measurement.
+pub(super) struct Vigil<'a> {
+    canary: &'a Canary,
+    began: Clocks,
+}
+
+impl Vigil<'_> {
+    /// Has something measured, and says by how much the program was late at most meanwhile.
+    pub(super) async fn beside<T>(&self, measuring: impl Future<Output = T>) -> (T, Duration) {
+        beside_ticks(measuring).await
+    }
+
+    /// What was wrong with the probe, from the beginning until now.
+    pub(super) async fn troubles(self, all: &[Measurement], stall: Duration) -> Vec<Trouble> {
+        let elapsed = self.began.elapsed();
+        let looked = match all.iter().find(|m| m.failure.is_some()) {
+            Some(failed) => self.canary.look(failed).await,
+            None => Seen::default(),
+        };
+        let shortest = all.iter().flat_map(spans).min().unwrap_or_default();
+        troubles(&Seen { stall, shortest, elapsed, ..looked })
+    }
+}
+
+/// The times that a measurement tells, and that a stall lengthens: echoes have the kernel's stamps.
+fn spans(m: &Measurement) -> impl Iterator<Item = Duration> {
+    std::iter::once(m.elapsed).chain(m.throughput.map(|throughput| throughput.duration))
 }
 
 /// Runs something, and says by how much the program was late at most.

@@ -1,7 +1,8 @@
-//! The spool's reader as a function of the bytes that a disk may hold.
+//! The spool's reader as a function of the bytes that a disk may hold, and the file's.
 
 use std::fs;
 
+use super::file;
 use super::gap::Gap;
 use super::spool::{Bounds, Spool};
 
@@ -24,4 +25,20 @@ pub fn spool(bytes: &[u8]) {
         }
     }
     let _ = fs::remove_dir_all(&dir);
+}
+
+/// What a person may have written into the agent's file. It is read within its bounds, or what is
+/// wrong stands in one of its lines.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match file::read(text) {
+        Ok(file) => {
+            let targets = file.targets(std::time::Duration::from_secs(1));
+            assert!(targets.len() <= file::MOST_TARGETS, "too many");
+        }
+        Err(fault) => {
+            let lines = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+            assert!((1..=lines).contains(&fault.line), "there is no such line");
+        }
+    }
 }

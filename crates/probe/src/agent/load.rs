@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::metered::is_metered;
+use crate::identity;
 use crate::load::budget::Budget;
 use crate::load::{Allowance, LoadOptions, Tests, when};
 use crate::measure::now_ms;
@@ -49,10 +51,15 @@ impl Loader {
     /// Makes a test where one is due, to where a measurement was just made.
     pub(super) async fn run(&self, prober: &Prober, m: &mut Measurement, identity: &Identity) {
         let Ok(mut state) = self.state.try_lock() else { return };
-        if Instant::now() < state.next || m.failure.is_some() || !self.allowed_on(m, identity) {
+        if Instant::now() < state.next || m.failure.is_some() {
             return;
         }
+        // Also where it may not be: nobody is asked about the link more often than that.
         state.next = Instant::now() + when::wait(self.plan.every, rand::random());
+        if !self.allowed_on(m, identity).await {
+            tracing::debug!("the link is metered: the line is not loaded");
+            return;
+        }
         let now_ms = now_ms();
         let bytes = share(self.plan, state.budget.left(now_ms));
         if bytes < LEAST || !state.budget.reserve(now_ms, bytes) {
@@ -65,10 +72,19 @@ impl Loader {
         state.budget.give_back(now_ms, allowance.left());
     }
 
-    /// What a mobile network carries is as a rule paid for by the byte.
-    fn allowed_on(&self, m: &Measurement, identity: &Identity) -> bool {
+    /// What a mobile network carries is as a rule paid for by the byte; of others the system may know.
+    /// What nobody tells is taken as not metered.
+    async fn allowed_on(&self, m: &Measurement, identity: &Identity) -> bool {
+        if self.plan.on_metered {
+            return true;
+        }
         let (local, remote) = (m.local_addr.map(|a| a.ip()), m.remote_addr.map(|a| a.ip()));
-        self.plan.on_metered || identity.network_context(local, remote).interface_type != "cellular"
+        let context = identity.network_context(local, remote);
+        if context.interface_type == "cellular" {
+            return false;
+        }
+        let Some(interface) = identity::interface_name(local, remote) else { return true };
+        is_metered(&interface, context.vpn_enabled).await != Some(true)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// The first measurement comes soon after the start, at a random moment within this time, so
 /// that probes that start together do not measure together.
@@ -46,6 +46,22 @@ impl Grid {
     }
 }
 
+/// Does something at each tick for ever, and tells of those that were missed as soon as it is known.
+pub(super) async fn on_grid<F: Future<Output = ()>>(
+    mut grid: Grid,
+    mut step: impl FnMut() -> F,
+    tell_missed: impl Fn(u64),
+) {
+    loop {
+        sleep_until(grid.next()).await;
+        step().await;
+        let missed = grid.advance(Instant::now());
+        if missed > 0 {
+            tell_missed(missed);
+        }
+    }
+}
+
 /// Whether a transfer is due, at most every so often.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -71,9 +87,82 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    use tokio::task::LocalSet;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    /// What one target did, in milliseconds since the start.
+    #[derive(Default)]
+    struct Diary {
+        began: RefCell<Vec<u128>>,
+        missed: Cell<u64>,
+    }
+
+    /// Runs targets side by side, each of which takes as long as is said, until the time is over.
+    async fn run(takes: &[Duration], meanwhile: impl Future<Output = ()>) -> Vec<Rc<Diary>> {
+        let start = Instant::now();
+        let diaries: Vec<_> = takes.iter().map(|_| Rc::<Diary>::default()).collect();
+        let all = LocalSet::new();
+        for (takes, diary) in takes.iter().copied().zip(&diaries) {
+            let (diary, told) = (Rc::clone(diary), Rc::clone(diary));
+            let step = move || {
+                diary.began.borrow_mut().push(start.elapsed().as_millis());
+                tokio::time::sleep(takes)
+            };
+            // The first at 1.5 s, the second at 13 s, the others every 10 s.
+            let grid = Grid::new(start, 10 * SECOND, 0.5, 0.3);
+            let missed = move |missed| told.missed.set(told.missed.get() + missed);
+            all.spawn_local(on_grid(grid, step, missed));
+        }
+        all.run_until(meanwhile).await;
+        diaries
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_target_misses_its_own_ticks_and_delays_no_other() {
+        let takes = [25 * SECOND, SECOND / 50, Duration::ZERO];
+        let diaries = run(&takes, tokio::time::sleep(100 * SECOND)).await;
+        let grid = [1_500, 13_000, 23_000, 33_000, 43_000, 53_000, 63_000, 73_000, 83_000, 93_000];
+        for fast in &diaries[1..] {
+            assert_eq!(*fast.began.borrow(), grid);
+            assert_eq!(fast.missed.get(), 0);
+        }
+        // From 1.5 to 26.5 s, so 13 and 23 fell meanwhile; it goes on at 33, never in between.
+        assert_eq!(*diaries[0].began.borrow(), [1_500, 33_000, 63_000, 93_000]);
+        assert_eq!(diaries[0].missed.get(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_of_the_clock_is_one_measurement_and_no_burst() {
+        let sleep = async {
+            tokio::time::sleep(30 * SECOND).await;
+            tokio::time::advance(8 * 3_600 * SECOND).await;
+            tokio::time::sleep(30 * SECOND).await;
+        };
+        let takes = [SECOND / 50; 3];
+        for diary in run(&takes, sleep).await {
+            let hours = 8 * 3_600_000;
+            let began = diary.began.borrow();
+            // Up to 30 s; at once after 8 hours; then as if nothing had been.
+            let expected = [
+                1_500,
+                13_000,
+                23_000,
+                hours + 30_000,
+                hours + 33_000,
+                hours + 43_000,
+                hours + 53_000,
+            ];
+            assert_eq!(*began, expected);
+            let ticks = (hours + 53_000 - 3_000) / 10_000 + 1;
+            assert_eq!(began.len() as u128 + u128::from(diary.missed.get()), ticks);
+        }
+    }
 
     #[tokio::test]
     async fn ticks_stay_on_the_grid_and_missed_ones_are_counted() {

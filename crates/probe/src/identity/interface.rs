@@ -51,7 +51,8 @@ pub(super) fn is_routed(remote: IpAddr) -> bool {
     source_towards(remote).is_some()
 }
 
-fn owner(source: IpAddr) -> Option<String> {
+/// The name of the interface that has an address.
+pub(super) fn owner(source: IpAddr) -> Option<String> {
     let owners = nix::ifaddrs::getifaddrs().ok()?;
     let owns = |address: &nix::sys::socket::SockaddrStorage| {
         address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip())) == Some(source)

@@ -24,6 +24,11 @@ fn run(target: &str, step: usize, run: fn(&[u8])) {
 }
 
 #[test]
+fn config() {
+    run("config", 3, fuzzing::config);
+}
+
+#[test]
 fn dns() {
     run("dns", 1, fuzzing::dns);
 }

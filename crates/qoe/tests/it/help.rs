@@ -76,3 +76,34 @@ fn wrong_usage_is_2() {
         assert_eq!(qoe().args(args).output().unwrap().status.code(), Some(2), "{args:?}");
     }
 }
+
+#[test]
+fn the_probe_has_a_file_of_its_own_and_names_what_is_wrong_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("settings.toml");
+    std::fs::write(&settings, "listen = '127.0.0.1:1'\n").unwrap();
+    let file = dir.path().join("probe.toml");
+    std::fs::write(&file, "ingest = 'http://127.0.0.1:9/'\n[[target]]\nurk = 'a.example'\n")
+        .unwrap();
+    let said = |command: &mut std::process::Command| {
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    // The settings are neither read nor taken for it.
+    let ways = [
+        said(qoe().args(["probe", "--config"]).arg(&file)),
+        said(qoe().arg("probe").env("QOE_PROBE_CONFIG", &file)),
+        said(qoe().arg("probe").env("QOE_PROBE_CONFIG", &file).env("QOE_CONFIG", &settings)),
+    ];
+    for (code, error) in ways {
+        assert_eq!(code, Some(78), "{error}");
+        let named = format!("{}:3: unknown key `urk`", file.display());
+        assert!(error.contains(&named) && error.lines().count() == 1, "{error}");
+    }
+    let (code, error) = said(qoe().arg("probe").env("QOE_CONFIG", &settings));
+    assert_eq!(code, Some(2), "no targets are named: {error}");
+    let (code, error) = said(qoe().args(["report", "--config"]).arg(&file));
+    assert_eq!(code, Some(78), "{error}");
+    let (code, _) = said(qoe().arg("report").env("QOE_CONFIG", dir.path().join("no.toml")));
+    assert_eq!(code, Some(78));
+}

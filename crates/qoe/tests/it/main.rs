@@ -11,6 +11,7 @@ mod dlq;
 mod doctor;
 mod help;
 mod http;
+mod own_trouble;
 mod replay;
 mod roles;
 mod running;
