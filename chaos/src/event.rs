@@ -1,10 +1,11 @@
 //! Events whose whole content follows from their id, so that what a database says was counted can
 //! be checked against what must have been in it.
 
+use model::event::{Gap, Timings};
 use model::stage::ErrorStage;
 use model::units::{BitsPerSecond, MINUTE_MS, Micros};
-use model::wire::{NetworkContext, WireEvent, WireTimings};
-use model::{ClientId, Event, Target, event::Timings};
+use model::wire::{NetworkContext, WireEvent, WireGap, WireTimings};
+use model::{ClientId, Event, Target};
 use uuid::Uuid;
 
 /// How many clients there are. Several writers send for each, so that rows are fought over.
@@ -13,6 +14,10 @@ pub const CLIENTS: u8 = 12;
 const TARGETS: u64 = 3;
 /// One event in so many has a twin: another client's event with the same id.
 const TWINS: u64 = 12;
+/// One in so many was made by a probe in trouble of its own.
+const TROUBLED: u64 = 9;
+/// One in so many tells of events that its probe had to drop.
+const GAPS: u64 = 11;
 
 /// Which event it is, whoever sends it. It stands in the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,9 +134,22 @@ impl World {
             failure,
             timings,
             throughput,
-            troubled: false,
-            gap: None,
+            troubled: self.hash(name.key, 32 + u64::from(name.client)).is_multiple_of(TROUBLED),
+            gap: self.gap(name, ts_ms),
         }
+    }
+
+    /// What an event of this time tells of losses, if it does: with the times of what was lost, or
+    /// without, as where it could not be read.
+    fn gap(&self, name: Name, ts_ms: i64) -> Option<Gap> {
+        let mut draws = Draws { state: self.hash(name.key, 48 + u64::from(name.client)) };
+        if draws.below(GAPS) > 0 {
+            return None;
+        }
+        let count = 1 + draws.skewed(5_000);
+        let last_ts_ms = (draws.below(4) > 0).then(|| ts_ms - draws.time(MINUTE_MS));
+        let first_ts_ms = last_ts_ms.map(|last| last - draws.time(60 * MINUTE_MS));
+        Some(Gap { count, first_ts_ms, last_ts_ms })
     }
 
     /// An event as it is sent.
@@ -177,8 +195,12 @@ impl World {
             latency: None,
             probe_version: None,
             clock_offset_ms: None,
-            probe_trouble: Vec::new(),
-            gap: None,
+            probe_trouble: if event.troubled { vec!["stall".to_owned()] } else { Vec::new() },
+            gap: event.gap.map(|Gap { count, first_ts_ms, last_ts_ms }| WireGap {
+                count,
+                first_ts_ms,
+                last_ts_ms,
+            }),
             labels: std::collections::BTreeMap::new(),
         }
     }
@@ -291,6 +313,11 @@ mod tests {
         let late = events.iter().filter(|event| event.ts_ms < WORLD.began_ms).count();
         assert_eq!((clients.len(), failures.len()), (usize::from(CLIENTS), 8));
         assert!((300..1_500).contains(&late), "{late}");
+        let troubled = events.iter().filter(|event| event.troubled).count();
+        let gaps: Vec<Gap> = events.iter().filter_map(|event| event.gap).collect();
+        let timed = gaps.iter().filter(|gap| gap.first_ts_ms.is_some()).count();
+        assert!((200..500).contains(&troubled) && (150..400).contains(&gaps.len()));
+        assert!((1..gaps.len()).contains(&timed), "{timed} of {}", gaps.len());
         assert!((100..500).contains(&keys().filter(|key| WORLD.twin(*key).is_some()).count()));
     }
 }

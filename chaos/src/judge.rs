@@ -58,6 +58,23 @@ pub struct Store {
     pub days: Vec<WindowRow>,
     /// Hours (`1h`) and days (`1d`) that are to be merged, or merged again.
     pub due: HashSet<((String, String, i64), String)>,
+    /// What probes told that they lost.
+    pub gaps: Vec<GapRow>,
+}
+
+/// A row of `probe_gaps`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GapRow {
+    /// Whose.
+    pub client_id: String,
+    /// The event that told it.
+    pub id: Uuid,
+    /// The time of that event, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// How many were lost.
+    pub count: i64,
+    /// The times of the oldest and the newest, where they are known.
+    pub times_ms: (Option<i64>, Option<i64>),
 }
 
 /// A row of `events_seen`.
@@ -78,8 +95,8 @@ pub struct WindowRow {
     pub key: (String, String, i64),
     /// How many transactions added to it.
     pub revision: i64,
-    /// `count_total`, `count_success`, `count_error`, and the errors by stage.
-    pub counts: [i64; 10],
+    /// `count_total`, `count_success`, `count_error`, the errors by stage, and `count_troubled`.
+    pub counts: [i64; 11],
     /// By metric, three each.
     pub percentiles: [Option<f64>; 18],
     /// The encoded window.
@@ -238,6 +255,7 @@ pub fn judge(evidence: &Evidence) -> Vec<Verdict> {
         counted::windows(&evidence.world, store),
         merged::merged(store),
         counted::sums(store),
+        counted::gaps(&evidence.world, store),
         counted::outcomes(store),
         counted::percentiles(store),
         match again {

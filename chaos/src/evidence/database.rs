@@ -3,7 +3,7 @@
 use postgres::{IsolationLevel, Row};
 use testbed::servers::postgres::Database;
 
-use crate::judge::{Seen, Store, WindowRow};
+use crate::judge::{GapRow, Seen, Store, WindowRow};
 
 const SEEN: &str = "
     SELECT coalesce(c.client_id, '#' || s.client_id),
@@ -14,12 +14,17 @@ const WINDOWS: &str = "
     SELECT client_id, target, (extract(epoch FROM window_start_ts) * 1000)::bigint,
         revision, sketches,
         count_total, count_success, count_error, errors_dns, errors_tcp, errors_tls, errors_http,
-        errors_throughput, errors_throughput_timeout, errors_parse,
+        errors_throughput, errors_throughput_timeout, errors_parse, count_troubled,
         dns_p50_ms, dns_p95_ms, dns_p99_ms, tcp_p50_ms, tcp_p95_ms, tcp_p99_ms,
         tls_p50_ms, tls_p95_ms, tls_p99_ms, ttfb_p50_ms, ttfb_p95_ms, ttfb_p99_ms,
         total_p50_ms, total_p95_ms, total_p99_ms,
         throughput_p50_kbps, throughput_p95_kbps, throughput_p99_kbps
     FROM agg_1m";
+
+const GAPS: &str = "
+    SELECT client_id, event_id, (extract(epoch FROM at_ts) * 1000)::bigint, count,
+        (extract(epoch FROM first_ts) * 1000)::bigint, (extract(epoch FROM last_ts) * 1000)::bigint
+    FROM probe_gaps";
 
 const DUE: &str = "
     SELECT client_id, target, (extract(epoch FROM window_start_ts) * 1000)::bigint, span
@@ -44,20 +49,32 @@ pub fn store(database: &Database) -> anyhow::Result<Store> {
     let [windows, hours, days] = ["agg_1m", "agg_1h", "agg_1d"].map(&mut of);
     let due = moment.query(DUE, &[])?;
     let due = due.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3)));
-    Ok(Store { seen, windows: windows?, hours: hours?, days: days?, due: due.collect() })
+    let gaps = moment.query(GAPS, &[])?;
+    let gaps = gaps.iter().map(gap).collect();
+    Ok(Store { seen, windows: windows?, hours: hours?, days: days?, due: due.collect(), gaps })
 }
 
 fn window(row: &Row) -> WindowRow {
-    let mut counts = [0; 10];
+    let mut counts = [0; 11];
     counts.iter_mut().zip(5..).for_each(|(to, at)| *to = row.get(at));
     let mut percentiles = [None; 18];
-    percentiles.iter_mut().zip(15..).for_each(|(to, at)| *to = row.get(at));
+    percentiles.iter_mut().zip(16..).for_each(|(to, at)| *to = row.get(at));
     WindowRow {
         key: (row.get(0), row.get(1), row.get(2)),
         revision: row.get(3),
         counts,
         percentiles,
         sketches: row.get(4),
+    }
+}
+
+fn gap(row: &Row) -> GapRow {
+    GapRow {
+        client_id: row.get(0),
+        id: row.get(1),
+        at_ms: row.get(2),
+        count: row.get(3),
+        times_ms: (row.get(4), row.get(5)),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Whether windows hold what the events that were counted add up to, bit for bit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::sketch::Quantile;
 use model::window::Window;
 use model::{ErrorStage, Metric};
 
-use super::{Seen, Store, Verdict, WindowRow};
+use super::{GapRow, Seen, Store, Verdict, WindowRow};
 use crate::event::{Name, World};
 
 pub(super) const UNCHANGED: &str = "replaying the stream into the same database changes nothing";
@@ -51,23 +51,59 @@ pub(super) fn windows(world: &World, store: &Store) -> Verdict {
     verdict
 }
 
-fn counts(window: &Window) -> [i64; 10] {
+fn counts(window: &Window) -> [i64; 11] {
     let of = window.counts();
-    let mut counts = [0; 10];
-    let all = [of.total, of.success, of.error()].into_iter().chain(of.errors);
+    let mut counts = [0; 11];
+    let all = [of.total, of.success, of.error()].into_iter().chain(of.errors).chain([of.troubled]);
     counts.iter_mut().zip(all).for_each(|(to, n)| *to = i64::try_from(n).unwrap_or(i64::MAX));
     counts
 }
 
 /// I3: all windows together against all ids.
 pub(super) fn sums(store: &Store) -> Verdict {
-    let (total, seen) =
-        (store.windows.iter().map(|row| row.counts[0]).sum::<i64>(), store.seen.len());
-    let claim = "all counts together are as many as the ids";
-    let mut verdict = Verdict::of("I3", claim).judged(format!("{total} counted, {seen} ids"));
-    if usize::try_from(total) != Ok(seen) {
-        verdict.find(|| format!("{total} are counted, and {seen} are marked as seen"));
+    let sum = |at: usize| store.windows.iter().map(|row| row.counts[at]).sum::<i64>();
+    let (total, troubled, seen) = (sum(0), sum(TROUBLED), store.seen.len());
+    let claim = "all counts together, and what was set aside, are as many as the ids";
+    let judged = format!("{total} counted, {troubled} set aside, {seen} ids");
+    let mut verdict = Verdict::of("I3", claim).judged(judged);
+    if usize::try_from(total + troubled) != Ok(seen) {
+        verdict.find(|| format!("{} are counted, and {seen} are marked as seen", total + troubled));
     }
+    verdict
+}
+
+/// Where `count_troubled` stands among the counts.
+const TROUBLED: usize = 10;
+
+/// I3+: what probes said that they lost, against what counted events tell.
+pub(super) fn gaps(world: &World, store: &Store) -> Verdict {
+    let mut expected: BTreeMap<_, GapRow> = BTreeMap::new();
+    for row in &store.seen {
+        let named = World::client(&row.client_id).zip(world.key(row.id));
+        let Some((client, key)) = named else { continue };
+        let event = world.event(Name { key, client });
+        let Some(gap) = event.gap else { continue };
+        let told = GapRow {
+            client_id: row.client_id.clone(),
+            id: row.id,
+            at_ms: event.ts_ms,
+            count: i64::try_from(gap.count).unwrap_or(i64::MAX),
+            times_ms: (gap.first_ts_ms, gap.last_ts_ms),
+        };
+        expected.insert((row.client_id.clone(), row.id), told);
+    }
+    let lost: i64 = store.gaps.iter().map(|gap| gap.count).sum();
+    let judged = format!("{} gaps of {lost} events", store.gaps.len());
+    let claim = "each gap that a counted event tells is kept once, as it was told";
+    let mut verdict = Verdict::of("I3+", claim).judged(judged);
+    for gap in &store.gaps {
+        match expected.remove(&(gap.client_id.clone(), gap.id)) {
+            Some(told) if told == *gap => {}
+            Some(told) => verdict.find(|| format!("{gap:?}, and it was told {told:?}")),
+            None => verdict.find(|| format!("{gap:?} was told twice, or by no event")),
+        }
+    }
+    expected.values().for_each(|told| verdict.find(|| format!("{told:?} is missing")));
     verdict
 }
 
@@ -76,7 +112,7 @@ pub(super) fn outcomes(store: &Store) -> Verdict {
     let claim = "a total is its successes and its errors by stage";
     let mut verdict = Verdict::of("I4", claim).judged(format!("{} windows", store.windows.len()));
     for row in &store.windows {
-        let [total, success, error, stages @ ..] = row.counts;
+        let [total, success, error, stages @ .., _] = row.counts;
         const _: () = assert!(ErrorStage::ALL.len() == 7, "the columns are these");
         if total != success + error || error != stages.iter().sum::<i64>() {
             verdict.find(|| format!("{:?}: {:?}", row.key, row.counts));
@@ -153,6 +189,11 @@ fn compare<'a>(
     if sorted(one) != sorted(other) {
         let (one, other) = (one.seen.len(), other.seen.len());
         verdict.find(|| format!("the ids differ: {one} and {other} of them"));
+    }
+    let told = |store: &Store| store.gaps.iter().cloned().collect::<BTreeSet<GapRow>>();
+    if told(one) != told(other) || one.gaps.len() != other.gaps.len() {
+        let (one, other) = (one.gaps.len(), other.gaps.len());
+        verdict.find(|| format!("the gaps differ: {one} and {other} of them"));
     }
     let rows = |store: &'a Store| -> BTreeMap<&'a Key, &'a WindowRow> {
         store.windows.iter().map(|row| (&row.key, row)).collect()

@@ -53,18 +53,25 @@ fn whole() -> Evidence {
 
 fn store(names: &[Name]) -> Store {
     let mut windows = Windows::new();
-    let mut seen = Vec::new();
+    let (mut seen, mut gaps) = (Vec::new(), Vec::new());
     for name in names {
         let event = WORLD.event(*name);
         let (client_id, start_ms) = (event.client.to_string(), event.minute().start_ms());
         seen.push(Seen { client_id: client_id.clone(), start_ms, id: event.id });
+        gaps.extend(event.gap.map(|gap| GapRow {
+            client_id: client_id.clone(),
+            id: event.id,
+            at_ms: event.ts_ms,
+            count: gap.count.cast_signed(),
+            times_ms: (gap.first_ts_ms, gap.last_ts_ms),
+        }));
         windows.entry((client_id, event.target.to_string(), start_ms)).or_default().fold(&event);
     }
     let hours = merged(&windows, 3_600_000);
     let days = merged(&hours, 24 * 3_600_000);
     let rows = |windows: HashMap<_, _>| windows.into_iter().map(|(key, w)| row(key, &w)).collect();
     let (windows, hours, days) = (rows(windows), rows(hours), rows(days));
-    Store { seen, windows, hours, days, due: HashSet::new() }
+    Store { seen, windows, hours, days, due: HashSet::new(), gaps }
 }
 
 type Windows = HashMap<(String, String, i64), Window>;
@@ -80,8 +87,8 @@ fn merged(parts: &Windows, length_ms: i64) -> Windows {
 
 fn row(key: (String, String, i64), window: &Window) -> WindowRow {
     let of = window.counts();
-    let all = [of.total, of.success, of.error()].into_iter().chain(of.errors);
-    let mut counts = [0; 10];
+    let all = [of.total, of.success, of.error()].into_iter().chain(of.errors).chain([of.troubled]);
+    let mut counts = [0; 11];
     counts.iter_mut().zip(all).for_each(|(to, n)| *to = n.cast_signed());
     let mut percentiles = [None; 18];
     let quantiles = [Quantile::P50, Quantile::P95, Quantile::P99];
@@ -246,6 +253,28 @@ fn columns_unlike_their_sketches_are_found() {
     assert_eq!(after(percentile), ["I5", "I6", "I7"]);
     let bytes = |evidence: &mut Evidence| fullest(&mut evidence.store).sketches.push(0);
     assert_eq!(after(bytes), ["I2", "I2+", "I5", "I6", "I7"]);
+}
+
+#[test]
+fn gaps_that_are_missing_twice_or_changed_are_found() {
+    let missing = |evidence: &mut Evidence| drop(evidence.store.gaps.pop());
+    assert_eq!(after(missing), ["I3+", "I6", "I7"]);
+    let twice = |evidence: &mut Evidence| {
+        let again = evidence.store.gaps[0].clone();
+        evidence.store.gaps.push(again);
+    };
+    assert_eq!(after(twice), ["I3+", "I6", "I7"]);
+    let changed = |evidence: &mut Evidence| evidence.store.gaps[0].count += 1;
+    assert_eq!(after(changed), ["I3+", "I6", "I7"]);
+}
+
+#[test]
+fn what_was_set_aside_and_is_not_told_is_found() {
+    let forgotten = |evidence: &mut Evidence| {
+        let row = evidence.store.windows.iter_mut().find(|row| row.counts[10] > 0).unwrap();
+        row.counts[10] = 0;
+    };
+    assert_eq!(after(forgotten), ["I2", "I3", "I6", "I7"]);
 }
 
 #[test]
