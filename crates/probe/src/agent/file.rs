@@ -24,6 +24,9 @@ pub(super) const MOST_TARGETS: usize = 1_000;
 /// A thousand targets with all that can be said of each have less.
 const MOST_BYTES: usize = 1 << 20;
 
+/// Characters of what is said of a mistake: enough for the names of all keys.
+const MOST_TOLD: usize = 500;
+
 /// What a file says. Absent is "not said".
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -194,9 +197,12 @@ impl Entry {
     }
 }
 
-/// The parser's words in ours, with the way out of the two mistakes that are made most.
+/// The parser's words in ours, with the way out of the two mistakes that are made most. They quote the
+/// file, which may hold anything: what is told is one line of some length.
 fn told(message: &str) -> String {
-    let Some(unknown) = message.strip_prefix("unknown field ") else { return message.to_owned() };
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let message: String = message.chars().take(MOST_TOLD).map(printable).collect();
+    let Some(unknown) = message.strip_prefix("unknown field ") else { return message };
     let below = unknown.contains("expected one of `url`");
     let way_out = if below { "; what holds for all stands above the first [[target]]" } else { "" };
     format!("unknown key {unknown}{way_out}")

@@ -113,6 +113,10 @@ fn what_cannot_be_used_is_named_with_its_line() {
         let named = words.iter().all(|word| fault.what.contains(word));
         assert!(named && fault.what.lines().count() == 1, "{text}: {fault:?}");
     }
+    let fault = read("\"\\u001b[2J\\n\" = 1").unwrap_err();
+    assert!(fault.what.chars().all(|c| !c.is_control()), "{fault:?}");
+    let fault = read(&format!("{} = 1", "x".repeat(10_000))).unwrap_err();
+    assert!(fault.what.len() < 1_000, "{fault:?}");
     // What stands there may be a secret that strayed.
     let fault = read("token = 'qoe_secret'").unwrap_err();
     assert!(!fault.what.contains("secret"), "{fault:?}");
