@@ -20,9 +20,11 @@ pub(super) enum Trouble {
     Suspended,
 }
 
-/// The program was kept from running for longer than a measurement can bear. Measured beside 16 programs
-/// that wanted both cores: what takes 8 ms took 1.4 s, two thirds of it this program's own, where it
-/// was 250 to 500 ms late.
+/// The program was kept from running for longer than a measurement can bear. Measured once, with a debug
+/// build and its target on one machine whose two cores 16 other programs wanted: where it was 250 to
+/// 500 ms late, a measurement took 1.4 s (median) and not 8 ms as at rest, some 60 % of it this
+/// program's own. At 100 to 250 ms it took 0.9 s, which is not set aside: a lower threshold would take
+/// more from a machine that is merely busy.
 const STALL: Duration = Duration::from_millis(250);
 /// A stall below this share of what was measured is no more than it varies by anyway: a quarter of a
 /// second makes no answer slow that took three, and no timeout of ten.
