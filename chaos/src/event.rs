@@ -192,6 +192,7 @@ impl World {
             alpn: None,
             cert_expires_ms: None,
             tcp_info: None,
+            transfers: None,
             latency: None,
             probe_version: None,
             clock_offset_ms: None,

@@ -68,6 +68,9 @@ pub struct WireEvent {
     /// The kernel's view of the connection, at its end.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tcp_info: Option<WireTcpInfo>,
+    /// What both ends' kernels saw of the connections that carried a transfer; an addition of ours.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transfers: Option<WireTransfers>,
     /// Latency at rest and under load.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub latency: Option<WireLatency>,
@@ -154,10 +157,10 @@ pub struct WireTcpInfo {
     /// Mean deviation of the round trips, milliseconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rttvar_ms: Option<f64>,
-    /// Segments the probe sent again, its SYN included.
+    /// Segments this end sent again, its SYN included.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retrans: Option<u32>,
-    /// Rate at which the probe's bytes were acknowledged, kilobits a second.
+    /// Rate at which this end's bytes were acknowledged, kilobits a second.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub delivery_rate_kbps: Option<f64>,
     /// Time with bytes to send, milliseconds.
@@ -169,6 +172,31 @@ pub struct WireTcpInfo {
     /// Of that, held up by the sender's buffer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sndbuf_limited_ms: Option<f64>,
+}
+
+/// The transfers of a measurement, each way.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub struct WireTransfers {
+    /// From the target.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub download: Option<WireTransfer>,
+    /// To the target.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub upload: Option<WireTransfer>,
+}
+
+/// One transfer at its end, over all connections that carried it: retransmits, rates and times are
+/// their sums, the shortest round trip is that of all of them, and the others are the worst.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub struct WireTransfer {
+    /// How many carried it.
+    pub connections: u32,
+    /// The probe's side.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe: Option<WireTcpInfo>,
+    /// The target's side, of those connections of which it told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<WireTcpInfo>,
 }
 
 /// Latency at rest and under load. Absent is "not measured".

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use model::wire::WireTransfer;
 use url::Url;
 
 use crate::failure::Failure;
@@ -65,7 +66,7 @@ enum Direction {
 }
 
 /// What one direction carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Carried {
     /// The median of the rate over the period after the ramp-up, application bits a second.
     bits_per_second: u64,
@@ -79,6 +80,8 @@ struct Carried {
     duration: Duration,
     /// Whether the allowance ended before the time did.
     cut_short: bool,
+    /// Both ends' view of the connections.
+    transfer: WireTransfer,
 }
 
 /// What a test found: `None` where the target does not offer what it takes.
@@ -107,7 +110,11 @@ pub(crate) async fn run(
     // At rest first: a line takes a while to come to rest again.
     if tests.responsiveness {
         match responsiveness::measure(goal, options, allowance).await {
-            Ok(latency) => m.latency = latency,
+            Ok(None) => {}
+            Ok(Some((latency, transfers))) => {
+                m.latency = Some(latency);
+                m.transfers = transfers;
+            }
             Err(failure) => m.throughput_failure = Some(failure),
         }
     }
@@ -115,6 +122,7 @@ pub(crate) async fn run(
         match throughput::measure(goal, Direction::Down, options, allowance).await {
             Ok(carried) => {
                 m.throughput = carried.map(Carried::told);
+                m.transfers.download = carried.map(|c| c.transfer).or(m.transfers.download);
                 m.throughput_failure = None;
             }
             Err(failure) => m.throughput_failure = Some(failure),
@@ -122,7 +130,10 @@ pub(crate) async fn run(
     }
     if tests.upload {
         match throughput::measure(goal, Direction::Up, options, allowance).await {
-            Ok(carried) => m.upload = carried.map(Carried::told),
+            Ok(carried) => {
+                m.upload = carried.map(Carried::told);
+                m.transfers.upload = carried.map(|c| c.transfer).or(m.transfers.upload);
+            }
             Err(failure) => m.upload_failure = Some(failure),
         }
     }

@@ -232,6 +232,7 @@ impl Prober {
                 let limit = self.options.throughput_timeout;
                 let done = throughput::measure(&self.client, target, address, limit).await;
                 m.throughput = done.throughput;
+                m.transfers.download = done.transfer;
                 m.throughput_failure = done.failure;
             }
             Ok(_) => {}

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::wire::{WireEvent, WireTimings};
+use model::wire::{WireEvent, WireTimings, WireTransfers};
 use url::Url;
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ mod latency;
 mod lookup;
 mod quic;
 mod server_timing;
+pub(crate) mod sides;
 mod transport;
 
 pub use attempt::Attempt;
@@ -99,6 +100,8 @@ pub struct Measurement {
     pub upload: Option<Throughput>,
     /// Why the upload failed.
     pub upload_failure: Option<Failure>,
+    /// What both ends' kernels saw of the connections that carried a transfer.
+    pub transfers: WireTransfers,
     /// Latency at rest and under load, where that was asked for.
     pub latency: Option<Latency>,
     /// Small packets there and back, where that was asked for.
@@ -186,6 +189,7 @@ impl Measurement {
             throughput_failure: None,
             upload: None,
             upload_failure: None,
+            transfers: WireTransfers::default(),
             latency: None,
             echoes: None,
         }
@@ -259,6 +263,7 @@ impl Measurement {
             alpn: session.and_then(|t| t.alpn.clone()),
             cert_expires_ms: self.certificate.as_ref().map(|c| c.expires_ms),
             tcp_info: self.transport.last().map(TcpInfo::wire),
+            transfers: Some(self.transfers).filter(|all| *all != WireTransfers::default()),
             latency: latency::wire(self.latency.as_ref(), self.echoes.as_ref()),
             probe_version: Some(VERSION.to_owned()),
             clock_offset_ms: None,

@@ -1,5 +1,5 @@
-//! The test target: an HTTP, an HTTPS and a DNS server in one process, whose faults can be switched
-//! while it runs. Tests, `qoe demo`, `qoe target` and the benches measure it.
+//! The test target: an HTTP, an HTTPS, a DNS and an echo server in one process, whose faults can be
+//! switched while it runs. Tests, `qoe demo`, `qoe target` and the benches measure it.
 //!
 //! Every listener is optional and stands on a port of its own; [`Target::faults`] breaks them one by
 //! one. Nothing here needs a file or a privilege: the certificates are made at the start, and whoever
@@ -22,18 +22,20 @@ mod body;
 mod certs;
 mod control;
 mod dns;
+mod echo;
 mod faults;
 mod flush;
 mod http;
 mod pace;
 mod page;
 mod switch;
+mod tcp_info;
 mod tls;
 mod zone;
 
 pub use self::faults::{
-    Accept, Certificate, DnsAnswer, DnsFault, FaultError, FaultSet, HttpFault, Listener, TcpFault,
-    TlsFault, UnknownListener,
+    Accept, Certificate, DnsAnswer, DnsFault, EchoFault, FaultError, FaultSet, HttpFault, Listener,
+    TcpFault, TlsFault, UnknownListener,
 };
 pub use self::switch::Faults;
 
@@ -46,6 +48,8 @@ pub struct TargetConfig {
     pub https: Option<SocketAddr>,
     /// Address of the DNS server, UDP and TCP on one port.
     pub dns: Option<SocketAddr>,
+    /// Address of the echo server, UDP.
+    pub echo: Option<SocketAddr>,
     /// Address of the control listener; anything but loopback is refused.
     pub control: Option<SocketAddr>,
     /// Names (or addresses) the certificate is good for, besides 127.0.0.1, `::1` and the address of
@@ -65,6 +69,7 @@ impl Default for TargetConfig {
             http: Some(any_port),
             https: Some(any_port),
             dns: Some(any_port),
+            echo: Some(any_port),
             control: Some(any_port),
             zone: names
                 .iter()
@@ -82,6 +87,7 @@ pub struct Target {
     http: Option<SocketAddr>,
     https: Option<SocketAddr>,
     dns: Option<SocketAddr>,
+    echo: Option<SocketAddr>,
     control: Option<Arc<Slot>>,
     ca_pem: String,
     faults: Faults,
@@ -112,14 +118,24 @@ impl Target {
             }
             None => (None, None),
         };
+        let (echo, echoes) = match config.echo {
+            Some(addr) => {
+                let named = |error: io::Error| failed("echoes", addr, &error);
+                let socket = echo::bind(addr).await.map_err(named)?;
+                let addr = socket.local_addr().map_err(named)?;
+                (Some(Slot::of_datagrams(addr)), Some(socket))
+            }
+            None => (None, None),
+        };
 
         let target = Self {
-            http: http.as_deref().map(addr_of),
-            https: https.as_deref().map(addr_of),
-            dns: dns.as_deref().map(addr_of),
+            http: http.as_deref().map(Slot::addr),
+            https: https.as_deref().map(Slot::addr),
+            dns: dns.as_deref().map(Slot::addr),
+            echo: echo.as_deref().map(Slot::addr),
             control: control.clone(),
             ca_pem: authority.pem(),
-            faults: Faults::new(http.clone(), https.clone(), dns.clone()),
+            faults: Faults::new(http.clone(), https.clone(), dns.clone(), echo.clone()),
             tasks: Tasks::default(),
         };
         let tasks = &target.tasks;
@@ -147,6 +163,9 @@ impl Target {
                 dns::serve_tcp(stream, Arc::clone(&serving), Arc::clone(&zone))
             }));
         }
+        if let (Some(slot), Some(socket)) = (echo, echoes) {
+            tasks.spawn(echo::serve(socket, slot, tasks.clone()));
+        }
         if let Some(slot) = control {
             let faults = target.faults.clone();
             tasks.spawn(accept::run(slot, tasks.clone(), move |stream| {
@@ -171,9 +190,14 @@ impl Target {
         self.dns
     }
 
+    /// Where echoes are sent back, over UDP.
+    pub fn echo_addr(&self) -> Option<SocketAddr> {
+        self.echo
+    }
+
     /// Where faults are switched over HTTP.
     pub fn control_addr(&self) -> Option<SocketAddr> {
-        self.control.as_deref().map(addr_of)
+        self.control.as_deref().map(Slot::addr)
     }
 
     /// The certificate of the authority that signed this target's certificates, as PEM. It is made
@@ -197,7 +221,7 @@ impl Target {
         self.tasks.cancel();
         self.faults.close();
         if let Some(control) = &self.control {
-            control.gate.close();
+            control.close();
         }
     }
 }
@@ -233,10 +257,6 @@ fn listen_on_loopback(addr: SocketAddr) -> io::Result<Arc<Slot>> {
         let text = format!("control listener on {addr}: only on a loopback address");
         Err(io::Error::new(io::ErrorKind::InvalidInput, text))
     }
-}
-
-fn addr_of(slot: &Slot) -> SocketAddr {
-    slot.gate.addr()
 }
 
 fn failed(what: &str, addr: SocketAddr, error: &io::Error) -> io::Error {

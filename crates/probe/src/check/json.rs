@@ -126,6 +126,7 @@ fn details(m: &Measurement) -> Value {
     let latency = m.latency.as_ref().map(|latency| {
         json!({
             "confidence": latency.confidence.map(Confidence::name),
+            "loaded_on": if latency.beside { "connection_beside_load" } else { "loaded_connections" },
             "bytes": latency.bytes,
             "terms_ms": latency.terms.map(|terms| json!({
                 "tcp": ms(terms.tcp), "tls": time(terms.tls),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::ErrorStage;
+use model::wire::WireTcpInfo;
 
 use super::verdict::{self, Facts};
 use crate::echo::Echoes;
@@ -120,6 +121,7 @@ fn summary(m: &Measurement) -> String {
         parts.push(format!("upload failed: {}", failure.detail));
     }
     let mut lines = vec![parts.join("   ")];
+    lines.extend(m.transfers.download.and_then(|t| t.target).and_then(|side| held_up(&side)));
     lines.extend(m.latency.as_ref().map(latency));
     lines.extend(m.echoes.as_ref().map(echoes));
     lines.extend(path(m));
@@ -132,12 +134,31 @@ fn latency(latency: &Latency) -> String {
     let time = |time: Option<Duration>| time.map_or_else(|| ABSENT.to_owned(), units::duration);
     let rpm = latency.rpm.map_or_else(|| ABSENT.to_owned(), |rpm| format!("{rpm:.0}"));
     let confidence = latency.confidence.map_or(ABSENT, Confidence::name);
+    // Over HTTP/1.1 no second request fits on a connection that carries load.
+    let where_from = if latency.beside { "on a connection beside the load" } else { "under load" };
     format!(
-        "latency {} at rest, {} under load   {rpm} RPM, confidence {confidence} ({})",
+        "latency {} at rest, {} {where_from}   {rpm} RPM, confidence {confidence} ({})",
         time(latency.idle),
         time(latency.loaded),
         units::size(latency.bytes)
     )
+}
+
+/// What the target's kernel says held a download up: segments it had to send again, and waiting for
+/// this end.
+fn held_up(target: &WireTcpInfo) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(again) = target.retrans.filter(|again| *again > 0) {
+        parts.push(format!("sent again {}", units::count(again.into(), "segment")));
+    }
+    if let Some((busy, waited)) = target.busy_ms.zip(target.rwnd_limited_ms)
+        && waited >= busy / 10.0
+        && waited >= 1.0
+    {
+        let share = waited / busy * 100.0;
+        parts.push(format!("waited for this end's window {share:.0} % of its time"));
+    }
+    (!parts.is_empty()).then(|| format!("the target {}", parts.join(", ")))
 }
 
 /// Echoes, and by what.

@@ -16,11 +16,16 @@ const REPLY: [u8; 2] = [0, 129];
 const ICMP_HEADER: usize = 8;
 const CONTENT: usize = 10;
 
+/// How a datagram begins: our test target answers nothing else, and turns the mark in its answer, so
+/// that two such servers never answer each other. Others send back what came.
+const DATAGRAM: &[u8] = b"qoe?";
+const TURNED: &[u8] = b"qoe!";
+
 /// The packet of this number.
 pub(super) fn write(kind: Kind, number: u16, nonce: u64) -> Vec<u8> {
     let mut content = nonce.to_be_bytes().to_vec();
     content.extend(number.to_be_bytes());
-    let Kind::Icmp { six, .. } = kind else { return content };
+    let Kind::Icmp { six, .. } = kind else { return [DATAGRAM, &content].concat() };
     let [id_high, id_low, ..] = nonce.to_be_bytes();
     let [high, low] = number.to_be_bytes();
     let mut packet = vec![REQUEST[usize::from(six)], 0, 0, 0, id_high, id_low, high, low];
@@ -36,7 +41,7 @@ pub(super) fn write(kind: Kind, number: u16, nonce: u64) -> Vec<u8> {
 /// The number of an answer to a packet of this nonce; `None`: it is none.
 pub(super) fn read(kind: Kind, bytes: &[u8], nonce: u64) -> Option<u16> {
     let content = match kind {
-        Kind::Datagram => bytes,
+        Kind::Datagram => bytes.strip_prefix(TURNED).or_else(|| bytes.strip_prefix(DATAGRAM))?,
         Kind::Icmp { six, raw } => {
             let icmp = if raw && !six { behind_ip(bytes)? } else { bytes };
             if *icmp.first()? != REPLY[usize::from(six)] {
@@ -76,7 +81,10 @@ mod tests {
         let datagram = write(Kind::Datagram, 7, NONCE);
         assert_eq!(read(Kind::Datagram, &datagram, NONCE), Some(7));
         assert_eq!(read(Kind::Datagram, &datagram, NONCE + 1), None);
-        assert_eq!(read(Kind::Datagram, &datagram[..9], NONCE), None);
+        assert_eq!(read(Kind::Datagram, &datagram[..13], NONCE), None);
+        let turned = [TURNED, &datagram[4..]].concat();
+        assert_eq!(read(Kind::Datagram, &turned, NONCE), Some(7));
+        assert_eq!(read(Kind::Datagram, &datagram[4..], NONCE), None);
         for six in [false, true] {
             for raw in [false, true] {
                 let kind = Kind::Icmp { six, raw };

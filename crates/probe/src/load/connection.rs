@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Response};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::ErrorStage;
+use model::wire::WireTcpInfo;
 use tokio::task::AbortHandle;
 use tokio::time::{self, Instant as Deadline};
 use url::Url;
@@ -23,7 +25,7 @@ use crate::failure::{Failure, kind, of_hyper};
 use crate::measure::http::{Version, WINDOW, request_of};
 use crate::measure::throughput::FRESH;
 use crate::measure::{connect, open, tcp_info};
-use crate::measurement::TcpInfo;
+use crate::measurement::{TcpInfo, sides};
 
 /// What a connection costs to set up, in bytes: its handshake with certificates. More than enough.
 pub(super) const SETUP: u64 = 16 << 10;
@@ -173,12 +175,30 @@ impl Connection {
         sent.map(|answer| (answer, time)).map_err(|e| of_hyper(&e, false, false))
     }
 
+    /// What the target says of its side, in time or not at all; of our own test target alone.
+    pub(super) async fn target_side(&self, target: &Url, limit: Duration) -> Option<WireTcpInfo> {
+        let mut url = target.clone();
+        url.set_path(sides::PAGE);
+        url.set_query(None);
+        let asking = async {
+            let answer = self.ask(Method::GET, &url, Payload::Nothing).await.ok()?;
+            read_side(answer).await
+        };
+        time::timeout(limit, asking).await.ok().flatten()
+    }
+
     /// Asks for the head of a page, which is small whatever the page is; from the request to the first
     /// byte of its answer.
     pub(super) async fn time(&self, url: &Url) -> Result<Duration, Failure> {
         let (_, time) = self.ask_timed(Method::HEAD, url, Payload::Nothing).await?;
         Ok(time)
     }
+}
+
+/// The target's side in its answer; of an answer that is longer than that may be nothing is read.
+pub(super) async fn read_side(answer: Response<Incoming>) -> Option<WireTcpInfo> {
+    let body = Limited::new(answer.into_body(), sides::MOST).collect().await.ok()?;
+    sides::read(&body.to_bytes())
 }
 
 /// Nothing came in time.

@@ -1,28 +1,34 @@
 //! One connection that carries load, and what it has carried.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use http_body_util::BodyExt as _;
+use model::wire::WireTcpInfo;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant as Deadline};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::connection::{Connection, Payload, SETUP};
+use super::connection::{Connection, Payload, SETUP, read_side};
+use super::probes::HEAD;
 use super::upload::Upload;
 use super::{Allowance, Direction, Goal};
 use crate::failure::{Failure, of_hyper};
+use crate::measurement::sides;
 
 /// How long a connection may take to stand and to bring its first bytes.
 const START: Duration = Duration::from_secs(10);
 
 /// How long an upload's answer is waited for when it has ended.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long the target's side of a connection is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Sizes of the object that is downloaded, mebibytes; the larger, the fewer pauses between two.
 const SIZES: [u64; 3] = [100, 10, 1];
@@ -46,8 +52,12 @@ pub(super) struct Flow {
     pub(super) connection: Connection,
     direction: Direction,
     read: Arc<AtomicU64>,
+    side: Side,
     task: JoinHandle<Result<Ended, Failure>>,
 }
+
+/// What the target last said of its side of the connection.
+type Side = Arc<Mutex<Option<WireTcpInfo>>>;
 
 impl Flow {
     /// Connects and begins. `None`: there are not even the bytes for that.
@@ -69,7 +79,10 @@ impl Flow {
             taken: Arc::new(AtomicU64::new(SETUP)),
             read: Arc::default(),
             stop: stop.clone(),
+            side: Side::default(),
+            told: AtomicBool::new(false),
         };
+        let side = Arc::clone(&work.side);
         let read = Arc::clone(&work.read);
         let piece = piece.clone();
         let task = tokio::spawn(async move {
@@ -80,7 +93,7 @@ impl Flow {
             work.settle();
             ended
         });
-        Ok(Some(Self { connection, direction, read, task }))
+        Ok(Some(Self { connection, direction, read, side, task }))
     }
 
     /// Bytes carried so far: those read of a download, those acknowledged of an upload.
@@ -91,20 +104,16 @@ impl Flow {
         }
     }
 
-    /// Segments this end sent again.
-    pub(super) fn retransmits(&self) -> u32 {
-        self.connection.info().map_or(0, |info| info.retransmits)
-    }
-
     /// Whether it is at work no more.
     pub(super) fn is_over(&self) -> bool {
         self.task.is_finished()
     }
 
-    /// Waits for its end.
-    pub(super) async fn end(self) -> Result<Ended, Failure> {
+    /// Waits for its end, and has what the target said of its side.
+    pub(super) async fn end(self) -> (Result<Ended, Failure>, Option<WireTcpInfo>) {
         // A task that panicked is a fault of ours, and no finding about the line.
-        self.task.await.unwrap_or(Ok(Ended::Stopped))
+        let ended = self.task.await.unwrap_or(Ok(Ended::Stopped));
+        (ended, *self.side.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -116,11 +125,39 @@ struct Work {
     taken: Arc<AtomicU64>,
     read: Arc<AtomicU64>,
     stop: CancellationToken,
+    side: Side,
+    /// Whether the target is one that tells its side.
+    told: AtomicBool,
 }
 
 impl Work {
     /// One object after another.
     async fn download(&self) -> Result<Ended, Failure> {
+        let ended = self.objects().await;
+        // The object that was being read is given up here; over HTTP/1.1 it is still in the way, and
+        // what was said after the last whole one stands.
+        if ended.is_ok() && self.connection.is_multiplexed() && self.told.load(Ordering::Relaxed) {
+            self.ask_target().await;
+        }
+        ended
+    }
+
+    /// Asks the target for its side of the connection, where that may be moved too.
+    async fn ask_target(&self) {
+        if !self.allowance.take(HEAD) {
+            return;
+        }
+        self.taken.fetch_add(HEAD, Ordering::Relaxed);
+        let side = self.connection.target_side(&self.target, PATIENCE).await;
+        self.note(side);
+    }
+
+    fn note(&self, side: Option<WireTcpInfo>) {
+        let mut noted = self.side.lock().unwrap_or_else(PoisonError::into_inner);
+        *noted = side.or(*noted);
+    }
+
+    async fn objects(&self) -> Result<Ended, Failure> {
         let mut sizes = SIZES.into_iter().peekable();
         let mut first = true;
         loop {
@@ -163,11 +200,16 @@ impl Work {
         if answer.status() != StatusCode::OK || !length.is_some_and(fits) {
             return Ok(false);
         }
+        let told = sides::is_told_by(answer.headers());
+        self.told.store(told, Ordering::Relaxed);
         let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|e| of_hyper(&e, true, true))?;
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        if told && !self.connection.is_multiplexed() {
+            self.ask_target().await;
         }
         Ok(true)
     }
@@ -189,6 +231,10 @@ impl Work {
         match answer {
             None => Ok(Ended::Stopped),
             Some(Ok(answer)) if answer.status().is_success() => {
+                if sides::is_told_by(answer.headers()) {
+                    let side = time::timeout(PATIENCE, read_side(answer)).await;
+                    self.note(side.ok().flatten());
+                }
                 Ok(if self.stop.is_cancelled() { Ended::Stopped } else { Ended::Spent })
             }
             Some(Ok(_)) => Ok(Ended::NotOffered),

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use model::wire::{WireTransfer, WireTransfers};
 use tokio::time::{self, Instant as Deadline, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, SETUP, late};
 use super::flow::Flow;
 use super::probes::{self, HEAD, Sample};
-use super::throughput::of_throughput;
+use super::throughput::{near_side, of_throughput};
 use super::{Allowance, Direction, Found, Goal, LoadOptions, rpm, stable, upload};
-use crate::measurement::{Latency, Terms};
+use crate::measurement::{Latency, Terms, sides};
 use crate::spread;
 
 /// An interval of the test.
@@ -35,12 +36,17 @@ pub(super) async fn measure(
     goal: Goal<'_>,
     options: &LoadOptions,
     allowance: &Allowance,
-) -> Found<Latency> {
+) -> Found<(Latency, WireTransfers)> {
+    let mut transfers = WireTransfers::default();
     let Some((beside, at_rest)) = rest(goal, allowance).await? else { return Ok(None) };
     let mut worst: Option<Latency> = None;
     for direction in [Direction::Down, Direction::Up] {
         let run = Run { goal, direction, allowance, beside: &beside };
-        let Some(latency) = run.load(options.longest).await? else { continue };
+        let Some((latency, transfer)) = run.load(options.longest).await? else { continue };
+        match direction {
+            Direction::Down => transfers.download = Some(transfer),
+            Direction::Up => transfers.upload = Some(transfer),
+        }
         // One that could not be computed is not the worse for it.
         let worse = |worst: &Latency| match (latency.rpm, worst.rpm) {
             (Some(this), Some(worst)) => this < worst,
@@ -50,11 +56,14 @@ pub(super) async fn measure(
             worst = Some(latency);
         }
     }
-    Ok(worst.map(|latency| Latency {
-        idle: spread::median(&at_rest),
-        jitter: spread::jitter(&at_rest),
-        bytes: allowance.used(),
-        ..latency
+    Ok(worst.map(|latency| {
+        let latency = Latency {
+            idle: spread::median(&at_rest),
+            jitter: spread::jitter(&at_rest),
+            bytes: allowance.used(),
+            ..latency
+        };
+        (latency, transfers)
     }))
 }
 
@@ -105,7 +114,7 @@ struct Told {
 
 impl Run<'_> {
     /// `None` where the target has nothing to load the line with, or nothing may be moved.
-    async fn load(&self, longest: Duration) -> Found<Latency> {
+    async fn load(&self, longest: Duration) -> Found<(Latency, WireTransfer)> {
         let stop = CancellationToken::new();
         let _end = stop.clone().drop_guard();
         let piece = upload::piece();
@@ -140,24 +149,32 @@ impl Run<'_> {
         }
         stop.cancel();
         let carried = intervals.iter().map(|told| told.bytes).sum::<u64>();
+        let beside = !flows.iter().any(|flow| flow.connection.is_multiplexed());
+        let connections = u32::try_from(flows.len()).unwrap_or(u32::MAX);
+        let (probe, _) = near_side(&flows);
+        let mut told = Vec::new();
         for flow in flows {
             // What went wrong with a flow shows in what it carried.
-            let _ = flow.end().await;
+            let (_, side) = flow.end().await;
+            told.extend(side);
         }
+        let transfer = WireTransfer { connections, probe, target: sides::together(told) };
         if carried == 0 {
             return Ok(None);
         }
         let last = last(&intervals);
         let terms = terms(last);
-        Ok(Some(Latency {
+        let latency = Latency {
             idle: None,
             loaded: spread::median(&loaded(last)),
+            beside,
             jitter: None,
             rpm: terms.as_ref().and_then(rpm::rpm),
             terms,
             confidence: Some(stable::confidence(intervals.len(), is_stable)),
             bytes: 0,
-        }))
+        };
+        Ok(Some((latency, transfer)))
     }
 
     /// Times round trips for an interval.

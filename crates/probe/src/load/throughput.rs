@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use model::ErrorStage;
+use model::wire::{WireTcpInfo, WireTransfer};
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ use super::flow::{Ended, Flow};
 use super::rate::{Interval, steady};
 use super::{Allowance, Carried, Direction, Found, Goal, LoadOptions, upload};
 use crate::failure::Failure;
+use crate::measurement::{TcpInfo, sides};
 
 /// So often are the bytes counted: what waits for a lost packet comes in a burst, and an interval must
 /// be long enough to hold both.
@@ -44,10 +46,15 @@ pub(super) async fn measure(
     stop.cancel();
     let mut ends = Vec::new();
     let bytes = flows.iter().map(Flow::carried).sum();
-    let retransmits = flows.iter().map(Flow::retransmits).sum();
+    let (probe, retransmits) = near_side(&flows);
+    let connections = u32::try_from(flows.len()).unwrap_or(u32::MAX);
+    let mut told = Vec::new();
     for flow in flows {
-        ends.push(flow.end().await);
+        let (ended, side) = flow.end().await;
+        ends.push(ended);
+        told.extend(side);
     }
+    let transfer = WireTransfer { connections, probe, target: sides::together(told) };
     let cut_short = ends.iter().any(|end| matches!(end, Ok(Ended::Spent)));
     if let Some(steady) = steady(&intervals) {
         return Ok(Some(Carried {
@@ -57,6 +64,7 @@ pub(super) async fn measure(
             retransmits,
             duration: steady.duration,
             cut_short,
+            transfer,
         }));
     }
     match ends.into_iter().find_map(Result::err) {
@@ -83,6 +91,13 @@ async fn watch(flows: &[Flow], duration: Duration) -> Vec<Interval> {
         (last, before) = (now, bytes);
     }
     intervals
+}
+
+/// This end's side of the connections, and how many segments it sent again.
+pub(super) fn near_side(flows: &[Flow]) -> (Option<WireTcpInfo>, u32) {
+    let infos: Vec<TcpInfo> = flows.iter().filter_map(|flow| flow.connection.info()).collect();
+    let retransmits = infos.iter().map(|info| info.retransmits).sum();
+    (sides::together(infos.iter().map(TcpInfo::wire)), retransmits)
 }
 
 /// A failure of any stage on such a connection is one of throughput: the type says which.

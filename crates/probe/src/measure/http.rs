@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
@@ -53,7 +53,14 @@ pub(crate) struct Answer {
     /// When that first byte came.
     pub(crate) answered: Instant,
     body: Incoming,
+    /// Kept for a further request; without it the connection ends with the body.
+    sender: Option<Sender>,
     driver: Driver,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
 }
 
 /// How much of a body came, and when.
@@ -100,7 +107,7 @@ pub(crate) async fn get(
                 let (mut sender, connection) = http1::handshake(io).await?;
                 let mut driver = Driver::new(connection, Tasks::default());
                 let response = driver.alongside(sender.send_request(request)).await;
-                Ok::<_, hyper::Error>((response, driver))
+                Ok::<_, hyper::Error>((response, Sender::Http1(sender), driver))
             }
             Version::Http2 => {
                 let tasks = Tasks::default();
@@ -111,7 +118,7 @@ pub(crate) async fn get(
                     .await?;
                 let mut driver = Driver::new(connection, tasks);
                 let response = driver.alongside(sender.send_request(request)).await;
-                Ok((response, driver))
+                Ok((response, Sender::Http2(sender), driver))
             }
         }
     };
@@ -119,15 +126,15 @@ pub(crate) async fn get(
         Err(_) => Err(Failure::new(ErrorStage::Http, kind::HTTP_TIMED_OUT, "no answer in time")),
         Ok(Err(e)) => Err(of_hyper(&e, marks.has_answer(), false)),
         // What broke the connection says more than what that did to the request.
-        Ok(Ok((Err(e), driver))) => {
+        Ok(Ok((Err(e), _, driver))) => {
             Err(of_hyper(driver.error().unwrap_or(&e), marks.has_answer(), false))
         }
-        Ok(Ok((Ok(response), driver))) => {
+        Ok(Ok((Ok(response), sender, driver))) => {
             let (head, body) = Response::into_parts(response);
             let answered = marks.answered().unwrap_or_else(Instant::now);
             let ttfb = marks.time_to_first_byte().unwrap_or_else(|| answered - start);
             let request = marks.request().unwrap_or_default();
-            Ok(Answer { head, request, ttfb, answered, body, driver })
+            Ok(Answer { head, request, ttfb, answered, body, sender: Some(sender), driver })
         }
     }
 }
@@ -136,6 +143,39 @@ impl Answer {
     /// Reads the body to its end, to `cap` bytes, or until time is out. The bytes are counted
     /// and thrown away.
     pub(crate) async fn read_body(mut self, cap: u64, deadline: Deadline) -> (Progress, BodyEnd) {
+        self.sender = None;
+        self.read(cap, deadline).await
+    }
+
+    /// Sends another request, when the body has been read to its end, and reads its short answer.
+    /// `None` whatever goes wrong: it is about the connection, which has done its work.
+    pub(crate) async fn ask_again(
+        mut self,
+        url: &Url,
+        most: usize,
+        deadline: Deadline,
+    ) -> Option<Bytes> {
+        let asking = async {
+            let response = match self.sender.as_mut()? {
+                Sender::Http1(sender) => {
+                    self.driver.alongside(sender.ready()).await.ok()?;
+                    let request = request(url, Version::Http1, &[]).ok()?;
+                    self.driver.alongside(sender.send_request(request)).await
+                }
+                Sender::Http2(sender) => {
+                    let request = request(url, Version::Http2, &[]).ok()?;
+                    self.driver.alongside(sender.send_request(request)).await
+                }
+            };
+            let response = response.ok().filter(|response| response.status().is_success())?;
+            let body = Limited::new(response.into_body(), most).collect();
+            Some(self.driver.alongside(body).await.ok()?.to_bytes())
+        };
+        time::timeout_at(deadline, asking).await.ok().flatten()
+    }
+
+    /// As [`Answer::read_body`], and the connection stays.
+    pub(crate) async fn read(&mut self, cap: u64, deadline: Deadline) -> (Progress, BodyEnd) {
         let declared = self.content_length();
         let mut progress = Progress { bytes: 0, first_piece: 0, span: None };
         let reading = async {

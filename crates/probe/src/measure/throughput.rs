@@ -1,19 +1,21 @@
 //! Throughput: a fixed object over a connection of its own, its body alone on the clock.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderName, StatusCode, header};
 use model::ErrorStage;
+use model::wire::{WireTcpInfo, WireTransfer};
 use tokio::time::Instant as Deadline;
 use url::Url;
 use uuid::Uuid;
 
 use super::http::{Answer, BodyEnd, Progress};
 use super::tls::Client;
-use super::{connect, open};
+use super::{connect, open, tcp_info};
 use crate::failure::{Failure, kind};
-use crate::measurement::Throughput;
+use crate::measurement::{TcpInfo, Throughput, sides};
 
 /// Where targets offer the object.
 const OBJECT: &str = "/fixed/1mb.bin";
@@ -24,6 +26,9 @@ const MIN_OBJECT: u64 = 500_000;
 /// A longer one is not asked for.
 const MAX_OBJECT: u64 = 16 << 20;
 
+/// How long the target's side of the connection is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Not from a cache, and not made smaller.
 pub(crate) const FRESH: [(HeaderName, &str); 2] =
     [(header::CACHE_CONTROL, "no-cache"), (header::ACCEPT_ENCODING, "identity")];
@@ -33,6 +38,8 @@ pub(crate) const FRESH: [(HeaderName, &str); 2] =
 pub(super) struct Outcome {
     pub(super) throughput: Option<Throughput>,
     pub(super) failure: Option<Failure>,
+    /// Both ends' view of the connection.
+    pub(super) transfer: Option<WireTransfer>,
 }
 
 /// Transfers the object from the address that was measured, without a second look-up, within
@@ -46,15 +53,38 @@ pub(super) async fn measure(
     let deadline = Deadline::now() + limit;
     match ask(client, target, address, deadline).await {
         Err(failure) => Outcome::failed(failure),
-        Ok(answer) => match offered(&answer) {
+        Ok((mut answer, watch)) => match offered(&answer) {
             Err(failure) => Outcome::failed(failure),
             Ok(None) => Outcome::default(),
             Ok(Some(length)) => {
-                let (progress, end) = answer.read_body(length.min(MAX_OBJECT), deadline).await;
-                judge(progress, &end, length, Instant::now())
+                let (progress, end) = answer.read(length.min(MAX_OBJECT), deadline).await;
+                let outcome = judge(progress, &end, length, Instant::now());
+                let probe = watch.as_ref().and_then(tcp_info::of);
+                let target = match end {
+                    BodyEnd::Complete => ask_target(answer, target, deadline).await,
+                    _ => None,
+                };
+                let probe = probe.as_ref().map(TcpInfo::wire);
+                Outcome {
+                    transfer: Some(WireTransfer { connections: 1, probe, target }),
+                    ..outcome
+                }
             }
         },
     }
+}
+
+/// The sender's side, of which the receiver knows nothing: on the same connection, after the clock, and
+/// of our own test target alone.
+async fn ask_target(answer: Answer, target: &Url, deadline: Deadline) -> Option<WireTcpInfo> {
+    if !sides::is_told_by(&answer.head.headers) {
+        return None;
+    }
+    let mut url = target.clone();
+    url.set_path(sides::PAGE);
+    url.set_query(None);
+    let deadline = deadline.min(Deadline::now() + PATIENCE);
+    sides::read(&answer.ask_again(&url, sides::MOST, deadline).await?)
 }
 
 async fn ask(
@@ -62,13 +92,15 @@ async fn ask(
     target: &Url,
     address: SocketAddr,
     deadline: Deadline,
-) -> Result<Answer, Failure> {
+) -> Result<(Answer, Option<OwnedFd>), Failure> {
     let mut url = target.clone();
     url.set_path(OBJECT);
     url.set_query(Some(&format!("rand={}", Uuid::new_v4())));
     let connected = connect::connect(address, deadline).await?;
+    let watch = connected.stream.as_fd().try_clone_to_owned().ok();
     let opened = open::open(client, target, connected.stream, deadline).await;
-    opened.map_err(|refused| refused.failure)?.get(&url, &FRESH, deadline).await
+    let answer = opened.map_err(|refused| refused.failure)?.get(&url, &FRESH, deadline).await?;
+    Ok((answer, watch))
 }
 
 /// The length of the object, or `None` where the target has none: a redirect, a client error,
@@ -110,7 +142,7 @@ fn judge(progress: Progress, end: &BodyEnd, length: u64, now: Instant) -> Outcom
     let last = span.map_or(now, |(_, last)| last);
     match end {
         BodyEnd::Complete | BodyEnd::Capped if bytes >= length.min(MAX_OBJECT) => {
-            Outcome { throughput: result(last, true), failure: None }
+            Outcome { throughput: result(last, true), ..Outcome::default() }
         }
         BodyEnd::TimedOut => Outcome {
             // Up to now, not to the last byte: a transfer that stalls is slow.
@@ -120,6 +152,7 @@ fn judge(progress: Progress, end: &BodyEnd, length: u64, now: Instant) -> Outcom
                 kind::BODY_TIMED_OUT,
                 format!("{bytes} of {length} bytes in time"),
             ),
+            transfer: None,
         },
         BodyEnd::Failed(failure) => Outcome::failed(failure.clone()),
         BodyEnd::Complete | BodyEnd::Capped => Outcome {
@@ -129,6 +162,7 @@ fn judge(progress: Progress, end: &BodyEnd, length: u64, now: Instant) -> Outcom
                 kind::BODY_TRUNCATED,
                 format!("{bytes} of {length} bytes"),
             ),
+            transfer: None,
         },
     }
 }
@@ -142,6 +176,6 @@ impl Outcome {
             }
             _ => ErrorStage::Throughput,
         };
-        Self { throughput: None, failure: Some(failure) }
+        Self { failure: Some(failure), ..Self::default() }
     }
 }

@@ -15,6 +15,9 @@ pub struct Latency {
     pub idle: Option<Duration>,
     /// Median round trip under load, on connections that carry the load.
     pub loaded: Option<Duration>,
+    /// Whether `loaded` is of a connection beside the load: HTTP/1.1 has no room for a second request
+    /// on one that carries it.
+    pub beside: bool,
     /// Mean difference of consecutive round trips at rest.
     pub jitter: Option<Duration>,
     /// Round trips a minute under load.
@@ -36,7 +39,7 @@ pub struct Terms {
     pub tls: Option<Duration>,
     /// Requests on fresh connections.
     pub http: Duration,
-    /// Requests on connections that carry the load.
+    /// Requests on connections that carry the load, or beside it ([`Latency::beside`]).
     pub loaded: Duration,
 }
 

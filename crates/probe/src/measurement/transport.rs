@@ -61,7 +61,7 @@ impl Transport {
 
 impl TcpInfo {
     /// As the event has it.
-    pub(super) fn wire(&self) -> WireTcpInfo {
+    pub(crate) fn wire(&self) -> WireTcpInfo {
         WireTcpInfo {
             rtt_ms: self.rtt.map(ms),
             min_rtt_ms: self.min_rtt.map(ms),

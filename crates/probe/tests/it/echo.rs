@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use probe::echo::{EchoOptions, Method, echo};
+use testbed::target::{EchoFault, Listener, Target, TargetConfig};
 use tokio::net::UdpSocket;
 
 fn options(udp_port: Option<u16>) -> EchoOptions {
@@ -63,4 +64,22 @@ async fn silence_is_loss_and_ends() {
     drop(silent);
     let refused = echo(address, &options(Some(address.port()))).await;
     assert!(refused.round_trips.is_empty() && refused.sent > 0, "nobody listens any more");
+}
+
+#[tokio::test]
+async fn the_test_target_loses_and_delays_as_it_is_told() {
+    let target = Target::start(TargetConfig::default()).await.unwrap();
+    let address = target.echo_addr().unwrap();
+    let whole = echo(address, &options(Some(address.port()))).await;
+    assert_eq!((whole.method, whole.sent, whole.round_trips.len()), (Method::Udp, 20, 20));
+
+    // Of twenty in a row each fifth is lost, and of the others each second (8 of them) is late.
+    let fault = EchoFault { lose_every: 5, delay_every: 2, delay_ms: 60 };
+    target.faults().set(Listener::Echo, fault).unwrap();
+    let broken = echo(address, &options(Some(address.port()))).await;
+    assert_eq!((broken.sent, broken.round_trips.len()), (20, 16), "{broken:?}");
+    assert!((broken.loss().unwrap() - 0.2).abs() < 1e-9);
+    let late = broken.round_trips.iter().filter(|time| **time >= Duration::from_millis(60));
+    assert!(late.count() >= 8, "{broken:?}");
+    assert!(broken.jitter() > whole.jitter(), "{broken:?} {whole:?}");
 }

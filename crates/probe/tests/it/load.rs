@@ -1,6 +1,7 @@
 //! Tests that load the line, against the test target with a known rate.
 
 use std::io::Write as _;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use probe::load::{Allowance, LoadOptions, Tests};
@@ -14,7 +15,7 @@ const ALL: Tests = Tests { download: true, upload: true, responsiveness: true };
 
 struct Bench {
     target: Target,
-    _ca_file: tempfile::NamedTempFile,
+    ca_file: tempfile::NamedTempFile,
     prober: Prober,
 }
 
@@ -25,7 +26,11 @@ impl Bench {
         let mut ca_file = tempfile::NamedTempFile::new().unwrap();
         ca_file.write_all(target.ca_pem().as_bytes()).unwrap();
         let options = Options { ca_file: Some(ca_file.path().to_owned()), ..options() };
-        Self { target, _ca_file: ca_file, prober: prober(options) }
+        Self { target, ca_file, prober: prober(options) }
+    }
+
+    fn options(&self) -> Options {
+        Options { ca_file: Some(self.ca_file.path().to_owned()), ..options() }
     }
 
     async fn load(&self, scheme: &str, tests: Tests, allowance: &Allowance) -> Measurement {
@@ -67,6 +72,9 @@ async fn the_rate_of_a_slow_target_is_found_both_ways() {
         assert!(allowance.used() >= carried.bytes);
     }
     let event = serde_json::to_value(m.to_event(&probe::Identity::named("p"))).unwrap();
+    sides(&event["transfers"]["download"], 2, &["probe", "target"]);
+    // A target that reads so slowly answers an upload long after it has ended.
+    sides(&event["transfers"]["upload"], 2, &["probe"]);
     assert!(event["upload_kbps"].as_f64().unwrap() > 10_000.0, "{event}");
 }
 
@@ -100,11 +108,83 @@ async fn latency_is_told_at_rest_and_under_load_with_its_terms() {
         assert_eq!(terms.tls.is_some(), scheme == "https");
         assert!(latency.rpm.unwrap() > 1.0 && latency.loaded.unwrap() > Duration::ZERO);
         assert!(latency.idle.is_some() && latency.jitter.is_some());
+        assert_eq!(latency.beside, !http2, "HTTP/1.1 has no room on a loaded connection");
+        let flows = m.transfers.download.unwrap();
+        assert!(flows.connections >= 1 && flows.probe.unwrap().rtt_ms.is_some(), "{flows:?}");
         assert_eq!(latency.confidence, Some(Confidence::Low), "so short a test says little");
         assert!(latency.bytes > 1 << 20 && latency.bytes <= allowance.used());
         let event = serde_json::to_value(m.to_event(&probe::Identity::named("p"))).unwrap();
         assert!(event["latency"]["rpm"].as_f64().unwrap() > 1.0, "{event}");
     }
+}
+
+/// What an event tells of a transfer over so many connections.
+fn sides(transfer: &serde_json::Value, connections: u64, sides: &[&str]) {
+    assert_eq!(transfer["connections"], connections, "{transfer}");
+    for side in sides {
+        let side = &transfer[side];
+        assert!(side["retrans"].is_u64() && side["rwnd_limited_ms"].is_number(), "{transfer}");
+        assert!(side["rtt_ms"].as_f64().unwrap() > 0.0, "{transfer}");
+    }
+}
+
+/// The sender of a download is the target: that it was the one with bytes to send shows whose numbers
+/// these are.
+#[tokio::test]
+async fn the_target_tells_of_the_fixed_object_on_its_connection() {
+    for http2 in [true, false] {
+        let bench = Bench::start(http2).await;
+        let rate_bps = Some(16_000_000);
+        let slow = HttpFault { rate_bps, ..HttpFault::default() };
+        bench.target.faults().set(Listener::Https, slow).unwrap();
+        let options = Options { throughput: true, ..bench.options() };
+        let address = bench.target.https_addr().unwrap();
+        let m = prober(options).measure(&url(&format!("https://{address}/health"))).await;
+        assert_eq!((failure(&m), &m.throughput_failure), (None, &None));
+        let event = serde_json::to_value(m.to_event(&probe::Identity::named("p"))).unwrap();
+        sides(&event["transfers"]["download"], 1, &["probe", "target"]);
+        assert!(event["transfers"].get("upload").is_none(), "{event}");
+        let busy = |side: Option<model::wire::WireTcpInfo>| side.unwrap().busy_ms.unwrap();
+        let download = m.transfers.download.unwrap();
+        assert!(busy(download.target) > busy(download.probe), "{download:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_target_is_asked_for_nothing_of_ours() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let address = serve(move |mut stream| {
+        let noted = Arc::clone(&noted);
+        async move {
+            loop {
+                let head = read_head(&mut stream).await;
+                if head.is_empty() {
+                    break;
+                }
+                noted.lock().unwrap().push(head);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1 << 20);
+                let body = vec![7; 1 << 20];
+                if stream.write_all(answer.as_bytes()).await.is_err()
+                    || stream.write_all(&body).await.is_err()
+                {
+                    break;
+                }
+            }
+        }
+    })
+    .await;
+    let prober = prober(Options { throughput: true, ..options() });
+    let mut m = prober.measure(&url(&format!("http://{address}/"))).await;
+    assert_eq!((failure(&m), &m.throughput_failure), (None, &None));
+    let fixed = m.transfers.download.unwrap();
+    assert!(fixed.target.is_none() && fixed.probe.is_some());
+    let tests = Tests { download: true, ..Tests::default() };
+    prober.load(&mut m, tests, &short(), &Allowance::of(1 << 30)).await;
+    let adaptive = m.transfers.download.unwrap();
+    assert!(adaptive.target.is_none() && adaptive.connections == 2, "{adaptive:?}");
+    let asked = asked.lock().unwrap();
+    assert!(asked.len() > 2 && asked.iter().all(|head| !head.contains("tcp-info")), "{asked:?}");
 }
 
 /// Over HTTP/1.1 a timed request waits for the one before it on the same connection, which is no

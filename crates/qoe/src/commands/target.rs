@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Address of the DNS server, UDP and TCP
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8472")]
     dns: SocketAddr,
+    /// Address of the echo server, UDP
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8474")]
+    echo: SocketAddr,
     /// Address on which faults are switched, loopback only
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8473")]
     control: SocketAddr,
@@ -59,6 +62,7 @@ fn config(args: &Args) -> TargetConfig {
         http: Some(args.http),
         https: Some(args.https),
         dns: Some(args.dns),
+        echo: Some(args.echo),
         control: Some(args.control),
         ..TargetConfig::default()
     };
@@ -92,6 +96,10 @@ fn where_to_look(target: &Target, ca: &Path, style: Style) -> String {
             let check = format!("qoe check '{url}' --resolver {dns} --ca-file {}", ca.display());
             line("measure", check);
         }
+    }
+    if let Some((echo, http)) = target.echo_addr().zip(target.http_addr()) {
+        let check = format!("qoe check http://{http}/health --echo 20 --echo-port {}", echo.port());
+        line("echo", format!("{echo}   {check}"));
     }
     if let Some(control) = target.control_addr() {
         let faults = format!("http://{control}/faults");

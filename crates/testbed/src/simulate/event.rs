@@ -143,6 +143,7 @@ impl Events {
                 self.scenario.start_ms + days * DAY_MS
             }),
             tcp_info: None,
+            transfers: None,
             latency: None,
             probe_version: Some(VERSION.to_owned()),
             clock_offset_ms: None,

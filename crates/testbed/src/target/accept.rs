@@ -166,13 +166,14 @@ pub(super) async fn run<F>(slot: Arc<Slot>, tasks: Tasks, serve: impl Fn(TcpStre
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    let Some(gate) = slot.gate() else { return };
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     // The semaphore is never closed.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-        let stream = match slot.gate.accept().await {
+        let stream = match gate.accept().await {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::warn!(addr = %slot.gate.addr(), %error, "accept a connection");
+                tracing::warn!(addr = %gate.addr(), %error, "accept a connection");
                 sleep(ACCEPT_REST).await;
                 continue;
             }

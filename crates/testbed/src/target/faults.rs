@@ -17,18 +17,21 @@ pub enum Listener {
     Https,
     /// DNS over UDP and TCP.
     Dns,
+    /// Small datagrams sent back.
+    Echo,
 }
 
 impl Listener {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Http, Self::Https, Self::Dns];
+    pub const ALL: [Self; 4] = [Self::Http, Self::Https, Self::Dns, Self::Echo];
 
-    /// `http`, `https` or `dns`.
+    /// `http`, `https`, `dns` or `echo`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
             Self::Dns => "dns",
+            Self::Echo => "echo",
         }
     }
 }
@@ -52,7 +55,7 @@ impl FromStr for Listener {
 
 /// A name that is none of [`Listener::ALL`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown listener {0:?}: http, https or dns")]
+#[error("unknown listener {0:?}: http, https, dns or echo")]
 pub struct UnknownListener(pub String);
 
 /// All faults of one listener. The default is none: everything works.
@@ -61,12 +64,14 @@ pub struct UnknownListener(pub String);
 pub struct FaultSet {
     /// On the DNS listener only.
     pub dns: DnsFault,
-    /// On any listener; on the DNS listener it is for DNS over TCP.
+    /// On any listener but that of echoes; on the DNS listener it is for DNS over TCP.
     pub tcp: TcpFault,
     /// On the HTTPS listener only.
     pub tls: TlsFault,
     /// On the HTTP and HTTPS listeners.
     pub http: HttpFault,
+    /// On the echo listener only.
+    pub echo: EchoFault,
 }
 
 /// What happens to a DNS query.
@@ -155,6 +160,18 @@ pub struct HttpFault {
     pub truncate_at: Option<u64>,
 }
 
+/// What happens to echo requests. They are counted from the target's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EchoFault {
+    /// Each request of so many is lost, 5 for each fifth; 0: none.
+    pub lose_every: u64,
+    /// Each request of so many is answered late; 0: none.
+    pub delay_every: u64,
+    /// How late.
+    pub delay_ms: u64,
+}
+
 impl From<DnsFault> for FaultSet {
     fn from(dns: DnsFault) -> Self {
         Self { dns, ..Self::default() }
@@ -179,6 +196,12 @@ impl From<HttpFault> for FaultSet {
     }
 }
 
+impl From<EchoFault> for FaultSet {
+    fn from(echo: EchoFault) -> Self {
+        Self { echo, ..Self::default() }
+    }
+}
+
 impl FaultSet {
     /// Whether these faults make sense on `listener`: a fault that could never be seen is an error,
     /// not a fault that silently does nothing.
@@ -186,7 +209,13 @@ impl FaultSet {
         let applies = [
             ("dns", listener == Listener::Dns || self.dns == DnsFault::default()),
             ("tls", listener == Listener::Https || self.tls == TlsFault::default()),
-            ("http", listener != Listener::Dns || self.http == HttpFault::default()),
+            (
+                "http",
+                matches!(listener, Listener::Http | Listener::Https)
+                    || self.http == HttpFault::default(),
+            ),
+            ("tcp", listener != Listener::Echo || self.tcp == TcpFault::default()),
+            ("echo", listener == Listener::Echo || self.echo == EchoFault::default()),
         ];
         if let Some((key, _)) = applies.into_iter().find(|(_, applies)| !applies) {
             return Err(FaultError::DoesNotApply { key, listener });
@@ -195,6 +224,7 @@ impl FaultSet {
             ("dns.delay_ms", self.dns.delay_ms),
             ("tls.delay_ms", self.tls.delay_ms),
             ("http.delay_ms", self.http.delay_ms),
+            ("echo.delay_ms", self.echo.delay_ms),
         ];
         if let Some((key, _)) = delays.into_iter().find(|(_, ms)| *ms > MAX_DELAY_MS) {
             return Err(FaultError::OutOfRange { key, range: "0 to 600000 ms" });

@@ -23,6 +23,7 @@ use super::flush::{Flushed, Flushing};
 use super::pace::Pace;
 use super::page::{HELP, MAX_UPLOAD, Page, Refusal};
 use super::switch::Slot;
+use super::tcp_info::Watch;
 use super::tls::Tls;
 
 /// For the whole head of a request, and so also for how long a connection may idle between two.
@@ -37,13 +38,20 @@ const MAX_STREAMS: u32 = 256;
 /// Where a server says what of an answer's time was its own (W3C).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+/// On every answer of this target, and the version of what a probe may count on: `/tcp-info`. A probe
+/// that does not see it asks nobody for that.
+const MARK: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("qoe-target"), HeaderValue::from_static("1"));
+
 /// Serves HTTP/1.1 on a plain connection until it ends.
 pub(super) async fn serve(stream: TcpStream, slot: Arc<Slot>) {
-    serve_http1(stream, &slot).await;
+    let watch = Watch::of(&stream);
+    serve_http1(stream, &slot, &watch).await;
 }
 
 /// Serves HTTPS: the handshake, then HTTP/2 or HTTP/1.1 as agreed in it.
 pub(super) async fn serve_tls(stream: TcpStream, slot: Arc<Slot>, tls: Arc<Tls>, tasks: Tasks) {
+    let watch = Watch::of(&stream);
     let stream = match tls.accept(stream, slot.faults().tls).await {
         Ok(stream) => stream,
         Err(error) => {
@@ -52,16 +60,16 @@ pub(super) async fn serve_tls(stream: TcpStream, slot: Arc<Slot>, tls: Arc<Tls>,
         }
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        serve_http2(stream, &slot, tasks).await;
+        serve_http2(stream, &slot, watch, tasks).await;
     } else {
-        serve_http1(stream, &slot).await;
+        serve_http1(stream, &slot, &watch).await;
     }
 }
 
-async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(stream: S, slot: &Slot) {
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(stream: S, slot: &Slot, watch: &Watch) {
     let flushed = Flushed::default();
     let io = TokioIo::new(Flushing::new(stream, flushed.clone()));
-    let service = service_fn(|request| respond(request, slot, Some(&flushed)));
+    let service = service_fn(|request| respond(request, slot, watch, Some(&flushed)));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -71,10 +79,16 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(stream: S, slot: &Slot) 
     }
 }
 
-async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin>(stream: S, slot: &Arc<Slot>, tasks: Tasks) {
+async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    slot: &Arc<Slot>,
+    watch: Watch,
+    tasks: Tasks,
+) {
+    let watch = Arc::new(watch);
     let service = service_fn(|request| {
-        let slot = Arc::clone(slot);
-        async move { respond(request, &slot, None).await }
+        let (slot, watch) = (Arc::clone(slot), Arc::clone(&watch));
+        async move { respond(request, &slot, &watch, None).await }
     });
     let served = http2::Builder::new(tasks)
         .timer(TokioTimer::new())
@@ -91,6 +105,7 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin>(stream: S, slot: &Arc<Sl
 async fn respond(
     request: Request<Incoming>,
     slot: &Slot,
+    watch: &Watch,
     flushed: Option<&Flushed>,
 ) -> Result<Response<Body>, Infallible> {
     let fault = slot.faults().http;
@@ -99,7 +114,7 @@ async fn respond(
     let page = Page::of(request.method(), request.uri());
     let timed = matches!(page, Ok(Page::Health | Page::Slow(_)));
     let reply = match page {
-        Ok(page) => Reply::to(page, request, &fault).await,
+        Ok(page) => Reply::to(page, request, &fault, watch).await,
         Err(refusal) => refusal.into(),
     };
     if fault.delay_ms > 0 {
@@ -125,7 +140,7 @@ struct Reply {
 }
 
 impl Reply {
-    async fn to(page: Page, request: Request<Incoming>, fault: &HttpFault) -> Self {
+    async fn to(page: Page, request: Request<Incoming>, fault: &HttpFault, watch: &Watch) -> Self {
         match page {
             Page::Help => Self::text(StatusCode::OK, HELP),
             Page::Health => Self::text(StatusCode::OK, "ok\n"),
@@ -136,7 +151,8 @@ impl Reply {
             Page::Fixed { bytes } => Self::data(bytes, None),
             Page::Status(status) => Self::text(status, format!("{status}\n")),
             Page::Drip { bytes, bps } => Self::data(bytes, Some(bps)),
-            Page::Upload => count(request.into_body(), fault.rate_bps).await,
+            Page::Upload => count(request.into_body(), fault.rate_bps, watch).await,
+            Page::TcpInfo => Self::json(&serde_json::json!({ "tcp_info": watch.ask() })),
         }
     }
 
@@ -151,6 +167,10 @@ impl Reply {
             bps: None,
             allow: None,
         }
+    }
+
+    fn json(told: &serde_json::Value) -> Self {
+        Self { content_type: "application/json", ..Self::text(StatusCode::OK, format!("{told}\n")) }
     }
 
     fn data(length: u64, bps: Option<u64>) -> Self {
@@ -184,6 +204,7 @@ impl Reply {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        headers.extend([MARK]);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if !bare {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -202,8 +223,9 @@ impl From<Refusal> for Reply {
     }
 }
 
-/// Reads an upload at its pace and says how large it was and how long it took.
-async fn count(mut body: Incoming, rate: Option<u64>) -> Reply {
+/// Reads an upload at its pace and says how large it was, how long it took, and what became of the
+/// connection.
+async fn count(mut body: Incoming, rate: Option<u64>, watch: &Watch) -> Reply {
     let too_large = || {
         Reply::text(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -233,6 +255,6 @@ async fn count(mut body: Incoming, rate: Option<u64>) -> Reply {
             pace.take(len).await;
         }
     }
-    let told = serde_json::json!({ "bytes": bytes, "seconds": start.elapsed().as_secs_f64() });
-    Reply { content_type: "application/json", ..Reply::text(StatusCode::OK, format!("{told}\n")) }
+    let seconds = start.elapsed().as_secs_f64();
+    Reply::json(&serde_json::json!({ "bytes": bytes, "seconds": seconds, "tcp_info": watch.ask() }))
 }

@@ -35,6 +35,7 @@ GET  /fixed/{n}mb.bin      n times 1,048,576 bytes, n from 1 to 100
 GET  /status/{code}        answers with that status, 200 to 599
 GET  /drip?bytes=B&bps=R   B bytes at R bit/s, at most 104857600 bytes and 600 s
 POST /upload               counts the body, at most 1 GiB; PUT as well
+GET  /tcp-info             this connection as this end's kernel sees it
 ";
 
 /// A request that is understood.
@@ -47,6 +48,7 @@ pub(super) enum Page {
     Status(StatusCode),
     Drip { bytes: u64, bps: u64 },
     Upload,
+    TcpInfo,
 }
 
 /// A request that is refused, and why.
@@ -70,6 +72,7 @@ impl Page {
             "/slow" => Self::Slow(Duration::from_millis(number(uri, "ms", 0..=MAX_SLOW_MS)?)),
             "/drip" => Self::drip(uri)?,
             "/upload" => Self::Upload,
+            "/tcp-info" => Self::TcpInfo,
             _ => {
                 if let Some(code) = path.strip_prefix("/status/") {
                     Self::Status(status(code)?)
@@ -163,6 +166,7 @@ mod tests {
         let cases = [
             ("/", Page::Help),
             ("/health?rand=1", Page::Health),
+            ("/tcp-info", Page::TcpInfo),
             ("/slow?ms=0", Page::Slow(Duration::ZERO)),
             ("/slow?x=1&ms=60000", Page::Slow(Duration::from_secs(60))),
             ("/fixed/1mb.bin?rand=abc", Page::Fixed { bytes: 1_048_576 }),

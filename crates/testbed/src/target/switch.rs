@@ -1,5 +1,7 @@
 //! The handle that switches faults, and what it shares with the listeners.
 
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::accept::Gate;
@@ -16,8 +18,9 @@ impl Faults {
         http: Option<Arc<Slot>>,
         https: Option<Arc<Slot>>,
         dns: Option<Arc<Slot>>,
+        echo: Option<Arc<Slot>>,
     ) -> Self {
-        Self { slots: Arc::new([http, https, dns]) }
+        Self { slots: Arc::new([http, https, dns, echo]) }
     }
 
     /// Replaces the faults of `listener`. When this returns they are in force: for new connections and
@@ -55,7 +58,7 @@ impl Faults {
     /// Closes the listening sockets for good, whoever still holds a handle.
     pub(super) fn close(&self) {
         for slot in self.slots.iter().flatten() {
-            slot.gate.close();
+            slot.close();
         }
     }
 
@@ -67,13 +70,60 @@ impl Faults {
 /// A listener's socket and its faults of the moment.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) gate: Gate,
+    entry: Entry,
     faults: RwLock<FaultSet>,
+}
+
+/// How a listener is reached.
+#[derive(Debug)]
+enum Entry {
+    /// By connections.
+    Gate(Gate),
+    /// By datagrams alone, at this address; the socket is with whoever serves it.
+    Datagrams(SocketAddr, AtomicBool),
 }
 
 impl Slot {
     pub(super) fn new(gate: Gate) -> Arc<Self> {
-        Arc::new(Self { gate, faults: RwLock::default() })
+        Self::at(Entry::Gate(gate))
+    }
+
+    pub(super) fn of_datagrams(addr: SocketAddr) -> Arc<Self> {
+        Self::at(Entry::Datagrams(addr, AtomicBool::new(false)))
+    }
+
+    fn at(entry: Entry) -> Arc<Self> {
+        Arc::new(Self { entry, faults: RwLock::default() })
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        match &self.entry {
+            Entry::Gate(gate) => gate.addr(),
+            Entry::Datagrams(addr, _) => *addr,
+        }
+    }
+
+    /// Where connections come in, if they do.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        match &self.entry {
+            Entry::Gate(gate) => Some(gate),
+            Entry::Datagrams(..) => None,
+        }
+    }
+
+    /// Closes it for good.
+    pub(super) fn close(&self) {
+        match &self.entry {
+            Entry::Gate(gate) => gate.close(),
+            Entry::Datagrams(_, closed) => closed.store(true, Ordering::Relaxed),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match &self.entry {
+            Entry::Gate(gate) => gate.is_closed(),
+            Entry::Datagrams(_, closed) => closed.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn faults(&self) -> FaultSet {
@@ -84,15 +134,15 @@ impl Slot {
         // The lock is held over the change of the socket, so that two callers can't leave one's faults
         // with the other's socket.
         let mut current = self.faults.write().unwrap_or_else(PoisonError::into_inner);
-        if self.gate.is_closed() {
+        if self.is_closed() {
             return Err(FaultError::NotServed(listener));
         }
-        if faults.tcp.accept == Accept::Refuse {
-            self.gate.refuse();
-        } else {
-            self.gate
-                .listen()
-                .map_err(|source| FaultError::Listen { addr: self.gate.addr(), source })?;
+        if let Some(gate) = self.gate() {
+            if faults.tcp.accept == Accept::Refuse {
+                gate.refuse();
+            } else {
+                gate.listen().map_err(|source| FaultError::Listen { addr: gate.addr(), source })?;
+            }
         }
         *current = faults;
         Ok(())

@@ -3,6 +3,7 @@
 mod client;
 mod control;
 mod dns;
+mod echo;
 mod http;
 mod lifecycle;
 mod tcp;

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 use testbed::target::{
-    Accept, Certificate, DnsAnswer, DnsFault, FaultSet, HttpFault, Listener, Target, TargetConfig,
-    TcpFault, TlsFault,
+    Accept, Certificate, DnsAnswer, DnsFault, EchoFault, FaultSet, HttpFault, Listener, Target,
+    TargetConfig, TcpFault, TlsFault,
 };
 
 use super::client::{get, send};
@@ -40,6 +40,7 @@ async fn faults_are_set_shown_and_cleared() {
         tcp: TcpFault { accept: Accept::Stall },
         tls: TlsFault { delay_ms: 5, certificate: Certificate::SelfSigned },
         http: HttpFault { delay_ms: 6, rate_bps: Some(1000), truncate_at: Some(7) },
+        echo: EchoFault::default(),
     };
     assert_eq!(target.faults().get(Listener::Https), Some(https));
 

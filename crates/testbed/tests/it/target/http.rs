@@ -170,6 +170,41 @@ async fn uploads_are_counted() {
     }
 }
 
+/// A page over HTTP/1.1, and another on the same connection.
+async fn twice(target: &Target, first: &str, second: &str) -> [serde_json::Value; 2] {
+    let mut sender = http1(connect(target.http_addr().unwrap()).await).await;
+    let mut told = [serde_json::Value::Null, serde_json::Value::Null];
+    for (told, path) in told.iter_mut().zip([first, second]) {
+        let got = in_time(sender.send_request(request("GET", path, ""))).await.unwrap();
+        let got = Got::read(got).await;
+        assert_eq!((got.status.as_u16(), got.header("qoe-target")), (200, Some("1")));
+        *told = serde_json::from_slice(&got.body).unwrap_or_default();
+        in_time(sender.ready()).await.unwrap();
+    }
+    told
+}
+
+#[tokio::test]
+async fn the_target_tells_its_side_of_the_very_connection() {
+    let target = start().await;
+    let [_, after] = twice(&target, "/fixed/3mb.bin", "/tcp-info").await;
+    let side = &after["tcp_info"];
+    assert!(side["bytes_sent"].as_u64().unwrap() > 3 * MIB as u64, "{after}");
+    assert!(side["min_rtt_ms"].as_f64().unwrap() > 0.0, "{after}");
+    for field in ["rtt_ms", "rttvar_ms", "delivery_rate_kbps", "busy_ms", "rwnd_limited_ms"] {
+        assert!(side[field].is_number(), "{field} in {after}");
+    }
+    assert!(side["sndbuf_limited_ms"].is_number() && side["retrans"].is_u64(), "{after}");
+    // Another connection has carried little.
+    let other: serde_json::Value =
+        serde_json::from_slice(&get_h2(&target, "/tcp-info").await.body).unwrap();
+    assert!(other["tcp_info"]["bytes_sent"].as_u64().unwrap() < 100_000, "{other}");
+
+    let got = send(target.http_addr().unwrap(), "POST", "/upload", vec![7; 3_000_000]).await;
+    let told: serde_json::Value = serde_json::from_slice(&got.body).unwrap();
+    assert!(told["tcp_info"]["bytes_received"].as_u64().unwrap() > 3_000_000, "{told}");
+}
+
 #[tokio::test]
 async fn an_upload_too_large_is_refused_before_it_is_sent() {
     let target = start().await;
