@@ -38,7 +38,9 @@ use write_out::Format;
 #[command(after_help = "\
 Exit codes are curl's: 6 not resolved, 7 not connected, 28 out of time, 35 no TLS handshake, \
 47 too many redirects, 60 certificate not accepted, 22 status of 400 or more, 52 empty answer, 18 \
-answer cut short. With several measurements it is that of the last failure.")]
+answer cut short. With several measurements it is that of the last failure.\n\n\
+Ctrl-C ends it: what was measured until then is shown, and the code is of that; 130 where that is \
+nothing.")]
 pub struct Args {
     /// What to measure; without a scheme https is meant
     #[arg(required = true, value_name = "URL", value_parser = target)]
@@ -157,6 +159,9 @@ pub fn run(args: &Args, defaults: &Defaults) -> anyhow::Result<ExitCode> {
     runtime.context("starting the runtime")?.block_on(check.all(har))
 }
 
+/// 128 + SIGINT, what a shell reports for a program that was interrupted.
+const INTERRUPTED: u8 = 130;
+
 struct Check<'a> {
     prober: Prober,
     args: &'a Args,
@@ -168,8 +173,10 @@ impl Check<'_> {
         let args = self.args;
         let mut code = 0;
         let mut reports = Vec::new();
+        let mut interrupted = false;
         for (i, url) in args.urls.iter().enumerate() {
-            let runs = self.target(url).await?;
+            let runs;
+            (runs, interrupted) = self.target(url).await?;
             if let Some(failure) = runs.iter().rev().find_map(Measurement::any_failure) {
                 code = failure.exit_code();
             }
@@ -178,6 +185,12 @@ impl Check<'_> {
                 output::print(&format!("{gap}{}", self.text(url, &runs)))?;
             }
             reports.push(runs);
+            if interrupted {
+                break;
+            }
+        }
+        if interrupted && reports.iter().all(Vec::is_empty) {
+            code = INTERRUPTED;
         }
         if args.json {
             output::print_json(&json::report(&reports, &Identity::named("qoe-check"), code))?;
@@ -199,8 +212,8 @@ impl Check<'_> {
     }
 
     /// Measures as often as asked, one after another on a fixed grid; Ctrl-C ends it early, and what
-    /// was measured until then is shown.
-    async fn target(&self, url: &Url) -> anyhow::Result<Vec<Measurement>> {
+    /// was measured until then is shown. Whether it did is told beside.
+    async fn target(&self, url: &Url) -> anyhow::Result<(Vec<Measurement>, bool)> {
         let args = self.args;
         let shown = !args.json && args.write_out.is_none() && args.count > 1;
         let mut live = Live::new(shown && std::io::stderr().is_terminal(), self.defaults.style);
@@ -208,8 +221,9 @@ impl Check<'_> {
         // A measurement that takes longer than the interval delays the next; none are caught up.
         grid.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut runs = Vec::new();
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(interrupted);
+        let signal = tokio::signal::ctrl_c();
+        tokio::pin!(signal);
+        let mut interrupted = false;
         for done in 0..args.count {
             live.draw(url.as_str(), &runs, done, args.count);
             let next = async {
@@ -228,11 +242,14 @@ impl Check<'_> {
                     }
                     runs.extend(measured);
                 }
-                _ = &mut interrupted => break,
+                _ = &mut signal => {
+                    interrupted = true;
+                    break;
+                }
             }
         }
         live.clear();
-        Ok(runs)
+        Ok((runs, interrupted))
     }
 
     /// One measurement with all that was asked for beside it; more than one where there are redirects

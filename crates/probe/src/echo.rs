@@ -4,7 +4,7 @@
 //! server that sends it back, and where neither is to be had, TCP connections: those show a lost packet
 //! as a slow one, and the result says that they were used and why.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
@@ -118,6 +118,37 @@ fn open(address: SocketAddr, method: Method) -> std::io::Result<(UdpSocket, Kind
     // To the runtime a socket for datagrams is one, whatever they are of.
     let socket = std::net::UdpSocket::from(std::os::fd::OwnedFd::from(socket));
     Ok((UdpSocket::from_std(socket)?, framing))
+}
+
+/// One echo request by ICMP.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ping {
+    /// Opening the socket.
+    pub(crate) setup: Duration,
+    /// There and back; absent where nothing came.
+    pub(crate) round_trip: Option<Duration>,
+}
+
+/// Sends one by ICMP alone, and waits for so long.
+///
+/// # Errors
+/// The system lets this program send none; why.
+pub(crate) async fn ping(address: IpAddr, patience: Duration) -> Result<Ping, String> {
+    let options =
+        EchoOptions { count: 1, interval: Duration::ZERO, patience, ..EchoOptions::default() };
+    let mut why = None;
+    for method in [Method::Icmp, Method::IcmpRaw] {
+        let start = Instant::now();
+        match open(SocketAddr::new(address, 0), method) {
+            Ok((socket, kind)) => {
+                let setup = start.elapsed();
+                let echoes = send(&socket, kind, (method, None), &options).await;
+                return Ok(Ping { setup, round_trip: echoes.round_trips.first().copied() });
+            }
+            Err(error) => _ = why.get_or_insert(format!("{}: {error}", method.name())),
+        }
+    }
+    Err(why.unwrap_or_default())
 }
 
 async fn send(

@@ -22,12 +22,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::target::parse_resolver;
+use measure::Tools;
 use module::Probers;
 use policy::{Policy, Rule};
-use query::Query;
+use query::{Query, Target};
 
+mod chain;
+mod measure;
 mod metrics;
 mod module;
+mod others;
+mod page;
+mod place;
 mod policy;
 mod query;
 
@@ -82,6 +88,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let address = listener.local_addr()?;
     let exporter = Arc::new(Exporter {
         policy: Policy::new(args.allow),
+        tools: Tools::new(args.resolver, args.ca_file.as_deref())?,
         probers: Probers::new(args.resolver, args.ca_file)?,
         free: Semaphore::new(MAX_MEASUREMENTS),
         counts: Counts::default(),
@@ -127,6 +134,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
 struct Exporter {
     policy: Policy,
     probers: Probers,
+    tools: Tools,
     free: Semaphore,
     counts: Counts,
 }
@@ -164,7 +172,7 @@ impl Exporter {
             Ok(query) => query,
             Err(why) => return refused(StatusCode::BAD_REQUEST, why),
         };
-        if !self.policy.allows(&query.target) {
+        if !query.target.host().is_some_and(|host| self.policy.allows_host(&host)) {
             let why = format!("{} is not among what may be measured (--allow)", query.target);
             return refused(StatusCode::FORBIDDEN, why);
         }
@@ -172,34 +180,40 @@ impl Exporter {
             let why = format!("{MAX_MEASUREMENTS} measurements are under way already");
             return refused(StatusCode::SERVICE_UNAVAILABLE, why);
         };
-        let prober = match self.probers.of(query.module, query.timeout) {
-            Ok(prober) => prober,
-            Err(error) => {
-                return refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+        let (body, story, success) = match &query.target {
+            Target::Http(url) => {
+                let prober = match self.probers.of(query.family, query.timeout) {
+                    Ok(prober) => prober,
+                    Err(error) => {
+                        return refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+                    }
+                };
+                // A redirect may lead to where nobody may look: it is not followed there.
+                let may_follow = |next: &url::Url| self.policy.allows(next);
+                let hops = prober.measure_chain(url, query.timeout, &may_follow).await;
+                let (body, success) = metrics::of(&hops);
+                (body, hops.iter().map(story).collect::<String>(), success)
+            }
+            Target::Other(place, ask) => {
+                let outcome = self.tools.measure(place, ask, query.family, query.timeout).await;
+                (outcome.page(), outcome.story(), outcome.is_success())
             }
         };
-        // A redirect may lead to where nobody may look: it is not followed there.
-        let may_follow = |next: &url::Url| self.policy.allows(next);
-        let hops = prober.measure_chain(&query.target, query.timeout, &may_follow).await;
-        let (body, success) = metrics::of(&hops);
         let count = if success { &self.counts.succeeded } else { &self.counts.failed };
         count.fetch_add(1, Ordering::Relaxed);
-        text(StatusCode::OK, if query.debug { debug(&hops, &body) } else { body })
+        text(StatusCode::OK, if query.debug { format!("{story}\n{body}") } else { body })
     }
 }
 
 /// What went on, for a person.
-fn debug(hops: &[crate::Measurement], metrics: &str) -> String {
-    let mut out = String::new();
-    for hop in hops {
-        let failure = hop.any_failure().map_or_else(|| "ok".to_owned(), ToString::to_string);
-        out.push_str(&format!("{}: {failure}\n", hop.target));
-        for (name, time) in hop.stages() {
-            let time = time.map_or_else(|| "–".to_owned(), |time| format!("{time:?}"));
-            out.push_str(&format!("  {name} {time}\n"));
-        }
+fn story(m: &crate::Measurement) -> String {
+    let failure = m.any_failure().map_or_else(|| "ok".to_owned(), ToString::to_string);
+    let mut out = format!("{}: {failure}\n", m.target);
+    for (name, time) in m.stages() {
+        let time = time.map_or_else(|| "–".to_owned(), |time| format!("{time:?}"));
+        out.push_str(&format!("  {name} {time}\n"));
     }
-    format!("{out}\n{metrics}")
+    out
 }
 
 fn text(status: StatusCode, text: String) -> Answer {

@@ -132,6 +132,8 @@ pub struct Certificate {
     pub issuer: String,
     /// Whether it names itself as its issuer.
     pub self_issued: bool,
+    /// All certificates that were shown, DER, this one first.
+    pub shown: Vec<Vec<u8>>,
 }
 
 /// Goodput of a transfer.

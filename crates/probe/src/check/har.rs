@@ -50,12 +50,14 @@ fn entry(m: &Measurement) -> Value {
         "blocked": blocked, "dns": dns, "connect": connect, "ssl": or_none(m.tls),
         "send": send, "wait": wait, "receive": receive,
     });
+    let query = m.target.query_pairs().map(|(name, value)| json!({ "name": name, "value": value }));
     let mut entry = json!({
         "startedDateTime": started(m.started_ms),
         "time": ms(time),
         "request": {
             "method": "GET", "url": m.target.as_str(), "httpVersion": version,
-            "cookies": [], "headers": [], "queryString": [], "headersSize": -1, "bodySize": 0,
+            "cookies": [], "headers": [], "queryString": query.collect::<Vec<_>>(),
+            "headersSize": -1, "bodySize": 0,
         },
         "response": {
             // The format has no other way to say that there was none.
@@ -91,8 +93,10 @@ mod tests {
     #[test]
     fn times_add_up_and_absent_is_minus_one() {
         let ms = |n| Some(Duration::from_millis(n));
-        let mut m =
-            Measurement::started(&Url::parse("https://a.test/").unwrap(), 1_764_000_000_123);
+        let mut m = Measurement::started(
+            &Url::parse("https://a.test/?q=a%20b&q=&c").unwrap(),
+            1_764_000_000_123,
+        );
         (m.tcp, m.tls, m.request, m.ttfb) = (ms(10), ms(20), ms(1), ms(30));
         (m.transfer, m.total, m.status) = (ms(4), ms(70), Some(200));
         let archive = archive(std::iter::once(&m));
@@ -104,5 +108,8 @@ mod tests {
         });
         assert_eq!((&entry["timings"], &entry["time"]), (&expected, &json!(70.0)));
         assert_eq!(entry.get("serverIPAddress"), None);
+        let pair = |name, value| json!({ "name": name, "value": value });
+        let expected = json!([pair("q", "a b"), pair("q", ""), pair("c", "")]);
+        assert_eq!(entry["request"]["queryString"], expected);
     }
 }

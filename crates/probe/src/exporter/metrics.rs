@@ -1,27 +1,11 @@
-//! Measurements as blackbox_exporter's metrics, in Prometheus' text format. Pure.
+//! Measurements of HTTP as blackbox_exporter's metrics. Pure.
 
-use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Counts;
+use super::page::Page;
 use crate::{Measurement, VERSION};
-
-/// The page, metric by metric.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
-        self.family(name, "gauge", help);
-        _ = writeln!(self.0, "{name} {value}");
-    }
-}
 
 /// The metrics of a chain of measurements, and whether it was a success: a status of 200 to 299 at its
 /// end. A phase that was not reached has no line, where blackbox_exporter has a 0.
@@ -33,40 +17,27 @@ pub(super) fn of(hops: &[Measurement]) -> (String, bool) {
     let success = !failed && (200..300).contains(&status);
     let sum = |stage: fn(&Measurement) -> Option<Duration>| {
         let times: Vec<Duration> = hops.iter().filter_map(stage).collect();
-        (!times.is_empty()).then(|| times.iter().sum::<Duration>().as_secs_f64())
+        (!times.is_empty()).then(|| times.iter().sum::<Duration>())
     };
-    let elapsed: Duration = hops.iter().map(|m| m.elapsed).sum();
-
-    if let Some(seconds) = sum(|m| m.dns) {
-        let help = "Returns the time taken for probe dns lookup in seconds";
-        page.gauge("probe_dns_lookup_time_seconds", help, seconds);
-    }
-    page.gauge(
-        "probe_duration_seconds",
-        "Returns how long the probe took to complete in seconds",
-        elapsed.as_secs_f64(),
-    );
+    page.lookup(sum(|m| m.dns));
     page.gauge("probe_failed_due_to_regex", "Indicates if probe failed due to regex", 0);
     // Of a body that is longer than what is read, the length is not known.
     let length = last.filter(|m| m.body_complete).and_then(|m| m.body_bytes);
     if let Some(length) = length {
         page.gauge("probe_http_content_length", "Length of http content response", length);
     }
-    let help = "Duration of http request by phase, summed over all redirects";
-    page.family("probe_http_duration_seconds", "gauge", help);
-    let phases = [
-        ("connect", sum(|m| m.tcp)),
-        // What blackbox_exporter calls so is from the request written to the first byte.
-        ("processing", sum(|m| m.ttfb)),
-        ("resolve", sum(|m| m.dns)),
-        ("tls", sum(|m| m.tls)),
-        ("transfer", sum(|m| m.transfer)),
-    ];
-    for (phase, seconds) in phases {
-        if let Some(seconds) = seconds {
-            _ = writeln!(page.0, "probe_http_duration_seconds{{phase=\"{phase}\"}} {seconds}");
-        }
-    }
+    page.phases(
+        "probe_http_duration_seconds",
+        "Duration of http request by phase, summed over all redirects",
+        &[
+            ("connect", sum(|m| m.tcp)),
+            // What blackbox_exporter calls so is from the request written to the first byte.
+            ("processing", sum(|m| m.ttfb)),
+            ("resolve", sum(|m| m.dns)),
+            ("tls", sum(|m| m.tls)),
+            ("transfer", sum(|m| m.transfer)),
+        ],
+    );
     page.gauge("probe_http_redirects", "The number of redirects", hops.len().saturating_sub(1));
     let ssl = last.is_some_and(|m| m.tls.is_some());
     let help = "Indicates if SSL was used for the final redirect";
@@ -78,80 +49,28 @@ pub(super) fn of(hops: &[Measurement]) -> (String, bool) {
     }
     let version = last.and_then(|m| m.http_version).unwrap_or("0");
     page.gauge("probe_http_version", "Returns the version of HTTP of the probe response", version);
-    if let Some(ip) = last.and_then(|m| m.remote_addr).map(|address| address.ip()) {
-        let help = "Specifies the hash of IP address. It's useful to detect if the IP address \
-                    changes.";
-        page.gauge("probe_ip_addr_hash", help, hash(ip));
-        let help = "Specifies whether probe ip protocol is IP4 or IP6";
-        page.gauge("probe_ip_protocol", help, if ip.is_ipv4() { 4 } else { 6 });
+    page.address(last.and_then(|m| m.remote_addr).map(|address| address.ip()));
+    if let Some(last) = last {
+        page.tls(last);
     }
-    if let Some(certificate) = last.and_then(|m| m.certificate.as_ref()) {
-        let help = "Returns last SSL chain expiry in unixtime";
-        let seconds = certificate.expires_ms.div_euclid(1_000);
-        page.gauge("probe_ssl_earliest_cert_expiry", help, seconds);
-    }
-    page.gauge(
-        "probe_success",
-        "Displays whether or not the probe was a success",
-        u8::from(success),
-    );
-    if let Some(session) = last.and_then(|m| m.tls_session.as_ref()) {
-        let help = "Returns the TLS cipher negotiated during handshake";
-        page.family("probe_tls_cipher_info", "gauge", help);
-        _ = writeln!(page.0, "probe_tls_cipher_info{{cipher=\"{}\"}} 1", escaped(&session.cipher));
-        let help = "Returns the TLS version used or NaN when unknown";
-        page.family("probe_tls_version_info", "gauge", help);
-        _ = writeln!(page.0, "probe_tls_version_info{{version=\"TLS {}\"}} 1", session.version);
-    }
-    more(&mut page, hops);
-    (page.0, success)
-}
-
-/// What blackbox_exporter does not tell.
-fn more(page: &mut Page, hops: &[Measurement]) {
-    let failure = hops.iter().rev().find_map(Measurement::any_failure);
-    if let Some(failure) = failure {
-        let help = "Where and how the probe failed (W3C Network Error Logging)";
-        page.family("probe_failure_info", "gauge", help);
-        let (stage, kind) = (failure.stage, failure.kind);
-        _ = writeln!(page.0, "probe_failure_info{{stage=\"{stage}\",type=\"{kind}\"}} 1");
-    }
-    if let Some(info) = hops.last().and_then(|m| m.transport.last()) {
-        if let Some(rtt) = info.min_rtt {
-            let help = "Shortest round trip the kernel saw on the connection";
-            page.gauge("probe_tcp_min_rtt_seconds", help, rtt.as_secs_f64());
-        }
-        let help = "Segments the kernel sent again on the connection";
-        page.gauge("probe_tcp_retransmits", help, info.retransmits);
-    }
+    page.outcome(hops.iter().map(|m| m.elapsed).sum(), success);
+    page.more(hops.iter().rev().find_map(Measurement::any_failure), last);
+    (page.text(), success)
 }
 
 /// The exporter's own.
 pub(super) fn own(counts: &Counts) -> String {
     let mut page = Page::default();
-    page.family("qoe_probe_build_info", "gauge", "Version of this program");
-    _ = writeln!(page.0, "qoe_probe_build_info{{version=\"{VERSION}\"}} 1");
-    page.family("qoe_probe_exporter_probes_total", "counter", "Measurements asked for, by outcome");
+    let help = "Version of this program";
+    page.info("qoe_probe_build_info", help, &[("version", VERSION)]);
+    let name = "qoe_probe_exporter_probes_total";
+    page.family(name, "counter", "Measurements asked for, by outcome");
     let outcomes =
         [("success", &counts.succeeded), ("failure", &counts.failed), ("refused", &counts.refused)];
     for (outcome, count) in outcomes {
-        let count = count.load(Ordering::Relaxed);
-        _ = writeln!(page.0, "qoe_probe_exporter_probes_total{{outcome=\"{outcome}\"}} {count}");
+        page.series(name, &[("outcome", outcome)], count.load(Ordering::Relaxed));
     }
-    page.0
-}
-
-/// FNV-1a of the address's bytes, as blackbox_exporter has it.
-fn hash(ip: IpAddr) -> u32 {
-    let bytes = match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    page.text()
 }
 
 #[cfg(test)]
@@ -199,7 +118,8 @@ mod tests {
     #[test]
     fn every_family_has_help_and_type_and_comes_once() {
         let (page, _) = of(&[measured(200)]);
-        for page in [page, own(&Counts::default())] {
+        let others = super::super::others::tests::pages();
+        for page in others.into_iter().chain([page, own(&Counts::default())]) {
             let mut seen = Vec::new();
             for line in page.lines().filter(|line| !line.starts_with("# HELP")) {
                 if let Some(rest) = line.strip_prefix("# TYPE ") {

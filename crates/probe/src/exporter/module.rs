@@ -8,28 +8,47 @@ use std::time::Duration;
 use crate::measure::SetupError;
 use crate::{Families, Family, Options, Prober};
 
-/// A way to measure.
+/// A way to measure, over whichever family connects first or over one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Module {
-    /// Over whichever family connects first.
-    #[default]
-    Any,
-    Only(Family),
+pub(super) struct Module {
+    pub(super) what: What,
+    pub(super) family: Option<Family>,
 }
 
-const NAMES: [(&str, Module); 3] = [
-    ("http_2xx", Module::Any),
-    ("http_2xx_ip4", Module::Only(Family::V4)),
-    ("http_2xx_ip6", Module::Only(Family::V6)),
+/// What is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum What {
+    #[default]
+    Http,
+    Tcp,
+    Tls,
+    DnsUdp,
+    DnsTcp,
+    Icmp,
+}
+
+const NAMES: [(&str, What); 6] = [
+    ("http_2xx", What::Http),
+    ("tcp_connect", What::Tcp),
+    ("tls_connect", What::Tls),
+    ("dns_udp", What::DnsUdp),
+    ("dns_tcp", What::DnsTcp),
+    ("icmp", What::Icmp),
 ];
 
 impl Module {
     pub(super) fn named(name: &str) -> Option<Self> {
-        NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, module)| module)
+        let (name, family) = match name.rsplit_once('_') {
+            Some((name, "ip4")) => (name, Some(Family::V4)),
+            Some((name, "ip6")) => (name, Some(Family::V6)),
+            _ => (name, None),
+        };
+        let what = NAMES.into_iter().find(|(known, _)| *known == name)?.1;
+        Some(Self { what, family })
     }
 
-    pub(super) fn names() -> [&'static str; 3] {
-        NAMES.map(|(name, _)| name)
+    pub(super) fn names() -> String {
+        format!("{}; each with _ip4 or _ip6 behind it too", NAMES.map(|(name, _)| name).join(", "))
     }
 }
 
@@ -39,10 +58,10 @@ const MAX_REDIRECTS: u32 = 10;
 /// Different timeouts; those who scrape have one or two.
 const MAX_KEPT: usize = 16;
 
-/// Probers by module and timeout: reading certificates takes longer than measuring.
+/// Probers by family and timeout: reading certificates takes longer than measuring.
 pub(super) struct Probers {
     options: Options,
-    kept: Mutex<Vec<(Module, Duration, Arc<Prober>)>>,
+    kept: Mutex<Vec<(Option<Family>, Duration, Arc<Prober>)>>,
 }
 
 impl Probers {
@@ -62,22 +81,23 @@ impl Probers {
         Ok(Self { options, kept: Mutex::default() })
     }
 
-    pub(super) fn of(&self, module: Module, timeout: Duration) -> Result<Arc<Prober>, SetupError> {
+    pub(super) fn of(
+        &self,
+        family: Option<Family>,
+        timeout: Duration,
+    ) -> Result<Arc<Prober>, SetupError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.iter().find(|(m, t, _)| (*m, *t) == (module, timeout));
+        let known = kept.iter().find(|(f, t, _)| (*f, *t) == (family, timeout));
         if let Some((.., prober)) = known {
             return Ok(Arc::clone(prober));
         }
-        let families = match module {
-            Module::Any => Families::Happy,
-            Module::Only(family) => Families::Only(family),
-        };
+        let families = family.map_or(Families::Happy, Families::Only);
         let prober = Prober::new(Options { families, timeout, ..self.options.clone() })?;
         let prober = Arc::new(prober);
         if kept.len() == MAX_KEPT {
             kept.remove(0);
         }
-        kept.push((module, timeout, Arc::clone(&prober)));
+        kept.push((family, timeout, Arc::clone(&prober)));
         Ok(prober)
     }
 }

@@ -50,8 +50,11 @@ impl Policy {
     }
 
     pub(super) fn allows(&self, target: &Url) -> bool {
-        let Some(host) = target.host() else { return false };
-        self.0.is_empty() || self.0.iter().any(|rule| rule.allows(&host))
+        target.host().is_some_and(|host| self.allows_host(&host))
+    }
+
+    pub(super) fn allows_host(&self, host: &Host<&str>) -> bool {
+        self.0.is_empty() || self.0.iter().any(|rule| rule.allows(host))
     }
 }
 

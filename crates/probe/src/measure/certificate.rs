@@ -10,8 +10,8 @@ use crate::failure::{Failure, kind};
 use crate::measurement::Certificate;
 
 /// Reads what is worth telling. `None` where it is no certificate.
-pub(super) fn read(der: &CertificateDer<'static>) -> Option<Certificate> {
-    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+pub(super) fn read(shown: &Vec<CertificateDer<'static>>) -> Option<Certificate> {
+    let (_, parsed) = X509Certificate::from_der(shown.first()?).ok()?;
     let validity = parsed.validity();
     let names = parsed.subject_alternative_name().ok().flatten();
     let names = names.iter().flat_map(|ext| &ext.value.general_names);
@@ -21,6 +21,7 @@ pub(super) fn read(der: &CertificateDer<'static>) -> Option<Certificate> {
         names: names.filter_map(name).collect(),
         issuer: printable(&parsed.issuer().to_string()),
         self_issued: parsed.issuer() == parsed.subject(),
+        shown: shown.iter().map(|der| der.to_vec()).collect(),
     })
 }
 
@@ -112,6 +113,7 @@ mod tests {
             names: ["a.test", "b.test", "c.test", "d.test", "e.test"].map(String::from).to_vec(),
             issuer: "CN=Nobody".to_owned(),
             self_issued: false,
+            shown: Vec::new(),
         };
         let detail = |kind| explained(kind, &certificate).detail;
         assert_eq!(detail(kind::TLS_CERT_DATE_INVALID), "the certificate expired 3 d ago");

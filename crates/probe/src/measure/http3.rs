@@ -73,7 +73,7 @@ async fn try_shake(
     client: &Client,
     host: &Host<&str>,
     address: SocketAddr,
-    seen: &Arc<OnceLock<CertificateDer<'static>>>,
+    seen: &Arc<OnceLock<Vec<CertificateDer<'static>>>>,
     deadline: Deadline,
 ) -> Result<Shaken, Failure> {
     let setup = |e: &dyn std::fmt::Display| {

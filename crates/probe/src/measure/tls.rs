@@ -87,7 +87,7 @@ impl Client {
     #[cfg(feature = "http3")]
     pub(super) fn quic(
         &self,
-        seen: Arc<OnceLock<CertificateDer<'static>>>,
+        seen: Arc<OnceLock<Vec<CertificateDer<'static>>>>,
     ) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::clone(self.config.crypto_provider());
         let verifier = Remembering { inner: Arc::clone(&self.verifier), seen };
@@ -131,7 +131,7 @@ impl Client {
         &self,
         stream: Socket,
         host: &Host<&str>,
-        seen: Arc<OnceLock<CertificateDer<'static>>>,
+        seen: Arc<OnceLock<Vec<CertificateDer<'static>>>>,
         deadline: Deadline,
     ) -> Result<Secured, Failure> {
         let name = server_name(host).ok_or_else(|| {
@@ -154,12 +154,12 @@ impl Client {
     }
 }
 
-/// Verifies as the platform's rules are, and keeps the certificate that was shown, so that one
+/// Verifies as the platform's rules are, and keeps the certificates that were shown, so that one
 /// that is refused can still be told about. Handshakes have one of these each.
 #[derive(Debug)]
 struct Remembering {
     inner: Arc<WebPkiServerVerifier>,
-    seen: Arc<OnceLock<CertificateDer<'static>>>,
+    seen: Arc<OnceLock<Vec<CertificateDer<'static>>>>,
 }
 
 impl ServerCertVerifier for Remembering {
@@ -171,7 +171,8 @@ impl ServerCertVerifier for Remembering {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let _ = self.seen.set(end_entity.clone().into_owned());
+        let shown = std::iter::once(end_entity).chain(intermediates);
+        let _ = self.seen.set(shown.map(|der| der.clone().into_owned()).collect());
         self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 

@@ -55,7 +55,9 @@ pub(crate) fn together(sides: impl IntoIterator<Item = WireTcpInfo>) -> Option<W
 
 fn sum(a: f64, b: f64) -> f64 {
     // Of two that are finite it may be more than a number can say.
-    (a + b).min(f64::MAX)
+    // Thousandths stay thousandths.
+    let sum = ((a + b) * 1e3).round() / 1e3;
+    if sum.is_finite() { sum } else { f64::MAX }
 }
 
 /// What one of them does not know, the other may.

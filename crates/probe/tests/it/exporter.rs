@@ -10,6 +10,8 @@ use testbed::target::{Accept, Listener, Target, TargetConfig, TcpFault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+mod modules;
+
 /// The program, ended with the test.
 struct Exporter {
     child: Child,
@@ -40,8 +42,16 @@ impl Exporter {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
+        self.get_within(path, "10").await
+    }
+
+    /// As Prometheus asks that waits for so many seconds.
+    async fn get_within(&self, path: &str, seconds: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             x-prometheus-scrape-timeout-seconds: {seconds}\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -59,6 +69,18 @@ impl Drop for Exporter {
 
 fn value(page: &str, series: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// The certificate of the test target, as blackbox_exporter would tell it.
+fn chain_is_told(page: &str) {
+    let info = page.lines().find(|line| line.starts_with("probe_ssl_last_chain_info{")).unwrap();
+    for label in ["fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"] {
+        assert!(info.contains(&format!("{label}=\"")), "{label} in {info}");
+    }
+    assert!(info.contains("target.test") && info.ends_with("} 1"), "{info}");
+    let expiry = |name: &str| value(page, name).unwrap();
+    let earliest = expiry("probe_ssl_earliest_cert_expiry");
+    assert!(earliest <= expiry("probe_ssl_last_chain_expiry_timestamp_seconds"), "{page}");
 }
 
 #[tokio::test]
@@ -84,10 +106,12 @@ async fn it_answers_as_blackbox_exporter_does() {
         "probe_ip_addr_hash",
         "probe_ip_protocol",
         "probe_ssl_earliest_cert_expiry",
+        "probe_ssl_last_chain_expiry_timestamp_seconds",
     ] {
         assert!(value(&page, family).is_some(), "{family} is not in\n{page}");
         assert!(page.contains(&format!("# TYPE {family} gauge\n")), "{family}");
     }
+    chain_is_told(&page);
     assert_eq!(value(&page, r#"probe_tls_version_info{version="TLS 1.3"}"#), Some(1.0));
     for phase in ["connect", "processing", "tls", "transfer"] {
         let series = format!("probe_http_duration_seconds{{phase=\"{phase}\"}}");

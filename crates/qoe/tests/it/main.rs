@@ -6,6 +6,7 @@
 
 mod backup;
 mod check;
+mod check_ends;
 mod crash;
 mod dlq;
 mod doctor;
