@@ -216,7 +216,7 @@ async fn over_udp(
     };
     let (answer, came) = in_time(server, deadline, answer).await?;
     asked.request = Some(came.saturating_duration_since(sent));
-    judge(answer, asked)
+    judge(&answer, asked)
 }
 
 async fn over_tcp(
@@ -249,7 +249,7 @@ async fn over_tcp(
         let what = format!("{server} answered another question");
         Failure::new(ErrorStage::Dns, kind::DNS_FAILED, what)
     })?;
-    judge(answer, asked)
+    judge(&answer, asked)
 }
 
 async fn in_time<T>(
@@ -277,7 +277,7 @@ fn open(server: SocketAddr) -> std::io::Result<UdpSocket> {
 }
 
 /// Writes down what was said. Anything but NOERROR is a failure, and is counted all the same.
-fn judge(message: Message, asked: &mut Asked) -> Result<(), Failure> {
+fn judge(message: &Message, asked: &mut Asked) -> Result<(), Failure> {
     let serial = message.answers.iter().find_map(|record| match &record.data {
         RData::SOA(soa) => Some(soa.serial),
         _ => None,

@@ -61,8 +61,11 @@ const MAX_KEPT: usize = 16;
 /// Probers by family and timeout: reading certificates takes longer than measuring.
 pub(super) struct Probers {
     options: Options,
-    kept: Mutex<Vec<(Option<Family>, Duration, Arc<Prober>)>>,
+    kept: Mutex<Vec<Kept>>,
 }
+
+/// A prober, with the family and the timeout it is for.
+type Kept = (Option<Family>, Duration, Arc<Prober>);
 
 impl Probers {
     pub(super) fn new(
