@@ -9,7 +9,8 @@ use thiserror::Error;
 use crate::stage::{ErrorStage, Stage};
 
 /// Where the fault of a window lies. In text and JSON: `dns-bound`, `handshake-bound`,
-/// `server-bound`, `throughput-bound`, `outage:<error stage>`, `insufficient_data`.
+/// `server-bound`, `throughput-bound`, `path-delay`, `path/loss-bound`, `bufferbloat`, `certificate`,
+/// `outage:<error stage>`, `probe-bound`, `insufficient_data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Label {
@@ -21,8 +22,18 @@ pub enum Label {
     ServerBound,
     /// The transfer is slow while the latencies are as usual.
     ThroughputBound,
+    /// The way to the target takes longer, for all that travels it.
+    PathDelay,
+    /// The way to the target loses packets.
+    PathLossBound,
+    /// The line answers late while it is loaded, and as usual when it is not.
+    Bufferbloat,
+    /// The target's certificate is not accepted.
+    Certificate,
     /// Nothing gets through, or half of it does not; the stage that fails most.
     Outage(ErrorStage),
+    /// The probe itself was in trouble.
+    ProbeBound,
     /// Too few measurements to judge by.
     InsufficientData,
 }
@@ -40,19 +51,19 @@ impl Label {
         use ErrorStage as E;
         Some(match self {
             Self::DnsBound | Self::Outage(E::Dns) => Stage::Dns,
-            Self::HandshakeBound | Self::Outage(E::Tls) => Stage::Tls,
-            Self::Outage(E::Tcp) => Stage::Tcp,
+            Self::HandshakeBound | Self::Certificate | Self::Outage(E::Tls) => Stage::Tls,
+            Self::PathDelay | Self::PathLossBound | Self::Outage(E::Tcp) => Stage::Tcp,
             Self::ServerBound | Self::Outage(E::Http | E::Parse) => Stage::Http,
-            Self::ThroughputBound | Self::Outage(E::Throughput | E::ThroughputTimeout) => {
-                Stage::Throughput
-            }
-            Self::InsufficientData => return None,
+            Self::ThroughputBound
+            | Self::Bufferbloat
+            | Self::Outage(E::Throughput | E::ThroughputTimeout) => Stage::Throughput,
+            Self::ProbeBound | Self::InsufficientData => return None,
         })
     }
 
-    /// Whether it says that something is wrong.
+    /// Whether it says that something is wrong with what was measured.
     pub fn is_fault(self) -> bool {
-        self != Self::InsufficientData
+        !matches!(self, Self::InsufficientData | Self::ProbeBound)
     }
 }
 
@@ -63,6 +74,11 @@ impl fmt::Display for Label {
             Self::HandshakeBound => "handshake-bound",
             Self::ServerBound => "server-bound",
             Self::ThroughputBound => "throughput-bound",
+            Self::PathDelay => "path-delay",
+            Self::PathLossBound => "path/loss-bound",
+            Self::Bufferbloat => "bufferbloat",
+            Self::Certificate => "certificate",
+            Self::ProbeBound => "probe-bound",
             Self::Outage(stage) => return f.pad(&format!("{OUTAGE}{stage}")),
             Self::InsufficientData => "insufficient_data",
         })
@@ -79,6 +95,11 @@ impl FromStr for Label {
             "handshake-bound" => Self::HandshakeBound,
             "server-bound" => Self::ServerBound,
             "throughput-bound" => Self::ThroughputBound,
+            "path-delay" => Self::PathDelay,
+            "path/loss-bound" => Self::PathLossBound,
+            "bufferbloat" => Self::Bufferbloat,
+            "certificate" => Self::Certificate,
+            "probe-bound" => Self::ProbeBound,
             "insufficient_data" => Self::InsufficientData,
             _ => {
                 let stage = text.strip_prefix(OUTAGE).ok_or_else(unknown)?;
@@ -114,6 +135,11 @@ mod tests {
             (Label::HandshakeBound, "handshake-bound"),
             (Label::ServerBound, "server-bound"),
             (Label::ThroughputBound, "throughput-bound"),
+            (Label::PathDelay, "path-delay"),
+            (Label::PathLossBound, "path/loss-bound"),
+            (Label::Bufferbloat, "bufferbloat"),
+            (Label::Certificate, "certificate"),
+            (Label::ProbeBound, "probe-bound"),
             (Label::InsufficientData, "insufficient_data"),
             (Label::Outage(ErrorStage::ThroughputTimeout), "outage:throughput_timeout"),
         ];
