@@ -5,6 +5,7 @@
 //! argument, so the same input gives the same bytes on every machine.
 
 pub mod decode;
+pub mod detect;
 pub mod diagnosis;
 pub mod event;
 pub mod sketch;

@@ -204,6 +204,14 @@ impl Sketch {
         }
     }
 
+    /// The samples, ascending, each with how often it is there; in buckets, their middles.
+    pub fn iter(&self) -> Box<dyn Iterator<Item = (u64, u64)> + '_> {
+        match &self.0 {
+            Form::Exact(values) => Box::new(values.iter().map(|&value| (value, 1))),
+            Form::Buckets(buckets) => Box::new(buckets.iter()),
+        }
+    }
+
     /// Appends the versioned byte form: the same samples give the same bytes.
     ///
     /// Version 1, all numbers LEB128 varints: `1`, then either `2 * n` and n ascending values

@@ -33,6 +33,7 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Demo(args) => commands::demo::run(&args, &context),
         Command::Report(args) => commands::report::run(&args, &context),
         Command::Target(args) => commands::target::run(&args, &context),
+        Command::Diagnose(args) => commands::diagnose::run(&args, &context),
         Command::Simulate(args) => commands::simulate::run(&args, &context),
         Command::Probe(args) => commands::probe::run(args, &context),
         Command::Ingest(args) => commands::ingest::run(&args, &context),

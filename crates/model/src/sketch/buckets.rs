@@ -29,6 +29,11 @@ impl Buckets {
         buckets
     }
 
+    /// The middle and the count of each bucket, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.counts.iter().map(|&(bucket, count)| (bucket::middle(bucket), count))
+    }
+
     pub(super) fn insert(&mut self, value: u64) {
         self.count = self.count.saturating_add(1);
         self.sum = self.sum.saturating_add(u128::from(value));

@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod check_ends;
 mod crash;
+mod diagnose;
 mod dlq;
 mod doctor;
 mod help;

@@ -1,0 +1,32 @@
+//! Is it slow, for whom, since when, which stage, and whose fault: the detector.
+//!
+//! It takes a fleet's minutes in order. A *cell* is a client and a target; a *unit* is what cells have
+//! in common and what may be at fault for all of them: a client, a site, a provider, a resolver, a
+//! target, one of its addresses, or everything. Each cell's minute is held against that cell's own
+//! usual (`usual`), which gives evidence by signal (`evidence`); units add the evidence of their
+//! cells up (`unit`), so that what eight cells show a little of is seen where no one of them would
+//! show it; `scope` finds the fewest units that explain the bad cells; `cause` names what is wrong
+//! with a unit; `incident` is what is told, from its onset to its end.
+//!
+//! All of it is a function of the minutes handed in and their order: no clock, no random number.
+
+mod cause;
+mod cell;
+mod engine;
+mod evidence;
+mod incident;
+mod observe;
+mod replay;
+mod scope;
+mod sighting;
+#[cfg(test)]
+mod tests;
+mod unit;
+mod usual;
+
+pub use engine::{CellId, Engine, Place, Said};
+pub use incident::{Incident, IncidentState};
+pub use observe::{Failing, Observation, Signal};
+pub use replay::{Judged, Replay, Tally, Topology};
+pub use scope::{Scope, ScopeKind};
+pub use sighting::{Sighting, Told};

@@ -1,0 +1,230 @@
+//! What is wrong with a unit: the label, from how much each signal changed.
+
+use super::cell::Cell;
+use super::evidence::{Kinds, effect, fails, level, only, tail};
+use super::observe::{Bucket, FAILINGS, Failing, SIGNALS, Signal};
+use super::scope::ScopeKind;
+use super::unit::Unit;
+use crate::diagnosis::Label;
+use crate::stage::ErrorStage;
+
+const DNS: usize = Signal::Dns as usize;
+const TCP: usize = Signal::Tcp as usize;
+const TLS: usize = Signal::Tls as usize;
+const TTFB: usize = Signal::Ttfb as usize;
+const RATE: usize = Signal::Throughput as usize;
+const LOADED: usize = Signal::Loaded as usize;
+
+/// The least change that matters: microseconds, by signal; of throughput the share alone counts.
+const FLOOR: [f64; SIGNALS] = [15e3, 10e3, 15e3, 30e3, 0.0, 40e3];
+/// The least ratio, and how many times the usual wander it has to be.
+const RATIO: f64 = 1.25;
+const WANDERS: f64 = 3.5;
+const RATIO_LOADED: f64 = 2.0;
+
+/// Cells that an effect is taken from at most: more make it no truer.
+const MOST_CELLS: usize = 64;
+
+/// By how much a signal changed: medians over the cells of a unit, each sample against its own
+/// cell's usual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Effect {
+    pub(super) ratio: f64,
+    /// Microseconds, or bits a second.
+    pub(super) excess: f64,
+    /// The same of the lower quartile.
+    pub(super) low_ratio: f64,
+    pub(super) low_excess: f64,
+    pub(super) n: usize,
+    wander: f64,
+}
+
+impl Effect {
+    /// Of some cells since a minute.
+    pub(super) fn of<'a>(
+        cells: impl Iterator<Item = &'a Cell>,
+        since: i64,
+        signal: usize,
+    ) -> Option<Self> {
+        let (mut ratios, mut excesses, mut wanders) = (Vec::new(), Vec::new(), Vec::new());
+        let mut lows = (Vec::new(), Vec::new());
+        for cell in cells.take(MOST_CELLS) {
+            let usual = &cell.usual[signal];
+            if !usual.is_known() {
+                continue;
+            }
+            let (middle, low) = (usual.quantile(0.5), usual.quantile(0.25));
+            let mut own: Vec<Bucket> = Vec::new();
+            for minute in cell.since(since) {
+                own.extend(minute.seen.samples(signal));
+            }
+            for &bucket in &own {
+                let (ratio, excess) = effect(bucket, middle);
+                ratios.push(ratio);
+                excesses.push(excess);
+                let (ratio, excess) = effect(bucket, low);
+                lows.0.push(ratio);
+                lows.1.push(excess);
+            }
+            if !own.is_empty() {
+                wanders.push(usual.wander());
+            }
+        }
+        let quantile = |values: &mut Vec<f64>, q: f64| {
+            values.sort_by(f64::total_cmp);
+            let last = values.len().checked_sub(1)?;
+            Some(values[((last as f64) * q) as usize])
+        };
+        Some(Self {
+            n: ratios.len(),
+            ratio: quantile(&mut ratios, 0.5)?,
+            excess: quantile(&mut excesses, 0.5)?,
+            low_ratio: quantile(&mut lows.0, 0.25)?,
+            low_excess: quantile(&mut lows.1, 0.25)?,
+            wander: quantile(&mut wanders, 0.5)?,
+        })
+    }
+
+    /// Whether it is large enough to matter.
+    pub(super) fn matters(&self, signal: usize, part: f64) -> bool {
+        let wander = libm::exp(WANDERS * self.wander);
+        if signal == RATE {
+            return self.ratio <= 1.0 - (1.0 - (1.0 / RATIO - 0.05).min(1.0 / wander)) * part;
+        }
+        let least = if signal == LOADED { RATIO_LOADED } else { RATIO.max(wander) };
+        self.ratio >= 1.0 + (least - 1.0) * part && self.excess >= FLOOR[signal] * part
+    }
+}
+
+/// What is wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Cause {
+    pub(super) label: Label,
+    /// The evidence it accounts for.
+    pub(super) explains: Kinds,
+    /// What it adds, microseconds, by stage: look-up, connect, handshake, first byte.
+    pub(super) excess: [f64; 4],
+}
+
+/// What the kinds of evidence that are on in a unit come from.
+pub(super) fn name(unit: &Unit, cells: &[Cell], bad: &[usize], now: i64) -> Option<Cause> {
+    let on = |kind: usize| unit.tracks[kind].on;
+    let levels = |signal: usize| on(level(signal));
+    let tails = |signal: usize| on(tail(signal));
+    let since = |kinds: &[usize]| {
+        let first = kinds.iter().filter(|&&kind| on(kind)).filter_map(|&k| unit.tracks[k].since());
+        first.min().unwrap_or(now).max(now - 9)
+    };
+    let all: Vec<usize> = (0..unit.tracks.len()).collect();
+    let from = since(&all);
+    let effects: [Option<Effect>; SIGNALS] = std::array::from_fn(|signal| {
+        Effect::of(bad.iter().map(|&cell| &cells[cell]), from, signal)
+    });
+    let excess = |signal: usize| effects[signal].map_or(0.0, |e| e.excess.max(0.0));
+    let added = [excess(DNS), excess(TCP), excess(TLS), excess(TTFB)];
+    let cause = |label: Label, explains: Kinds| Some(Cause { label, explains, excess: added });
+
+    // What fails, the earliest stage first.
+    let certificate = fails(Failing::Certificate as usize);
+    if on(certificate) {
+        return cause(Label::Certificate, only(certificate) | only(fails(Failing::Tls as usize)));
+    }
+    let tcp_fails = fails(Failing::Tcp as usize);
+    let path = only(level(TCP)) | only(level(TLS)) | only(level(TTFB)) | only(level(RATE));
+    let path_tails = only(tail(TCP)) | only(tail(TLS)) | only(tail(TTFB));
+    for failing in 0..FAILINGS {
+        let kind = fails(failing);
+        // Connects that time out where others come a second late are lost packets.
+        if !on(kind) || (kind == tcp_fails && tails(TCP)) {
+            continue;
+        }
+        let stage = [
+            ErrorStage::Dns,
+            ErrorStage::Tcp,
+            ErrorStage::Tls,
+            ErrorStage::Tls,
+            ErrorStage::Http,
+            ErrorStage::Throughput,
+        ][failing];
+        return cause(Label::Outage(stage), only(kind));
+    }
+
+    // Lost packets: some connects come a second late while the others stay as they were.
+    let untouched =
+        |signal: usize| effects[signal].is_none_or(|e| e.low_ratio < 1.15 || e.low_excess < 8e3);
+    let lossy = only(tcp_fails) | path | path_tails;
+    if tails(TCP) && untouched(TCP) {
+        return cause(Label::PathLossBound, lossy);
+    }
+    // Nobody but a target is slow to shake hands now and then with everybody.
+    let is_target = matches!(unit.scope.kind, ScopeKind::Target | ScopeKind::Address);
+    if tails(TLS) && !levels(TLS) && untouched(TLS) && !is_target {
+        return cause(Label::PathLossBound, lossy);
+    }
+    if levels(RATE) && !levels(TCP) && loses(cells, bad, from) {
+        return cause(Label::PathLossBound, lossy);
+    }
+
+    // A longer way is met by every round trip.
+    let (tcp, tls, ttfb) = (excess(TCP), excess(TLS), excess(TTFB));
+    let slower = effects[TCP].is_some_and(|effect| effect.matters(TCP, 1.0));
+    let common = slower && tcp >= 0.45 * tls.max(ttfb);
+    let longer = levels(TCP) || tails(TCP) || (common && (levels(TLS) || levels(TTFB)));
+    let has_tls = effects[TLS].is_some();
+    if longer && ttfb >= 0.4 * tcp && (!has_tls || tls >= 0.5 * tcp) {
+        return cause(Label::PathDelay, path | path_tails);
+    }
+
+    // What is left of each stage when the longer way is taken off.
+    let way = if levels(TCP) && ttfb >= 0.4 * tcp { tcp } else { 0.0 };
+    let dns = if levels(DNS) || tails(DNS) { excess(DNS).max(1.0) } else { 0.0 };
+    let shake = match (levels(TLS) || tails(TLS), longer) {
+        (true, _) => (tls - way).max(tcp).max(1.0),
+        (false, true) => tcp.max(1.0),
+        _ => 0.0,
+    };
+    let serve = if levels(TTFB) || tails(TTFB) { (ttfb - way).max(1.0) } else { 0.0 };
+    let most = dns.max(shake).max(serve);
+    if most > 0.0 {
+        let handshake = only(level(TCP)) | only(level(TLS)) | only(tail(TCP)) | only(tail(TLS));
+        if most == dns {
+            return cause(Label::DnsBound, only(level(DNS)) | only(tail(DNS)));
+        }
+        if most == shake {
+            return cause(Label::HandshakeBound, handshake);
+        }
+        return cause(Label::ServerBound, only(level(TTFB)) | only(tail(TTFB)));
+    }
+    if levels(LOADED) {
+        return cause(Label::Bufferbloat, only(level(LOADED)) | only(level(RATE)));
+    }
+    if levels(RATE) {
+        return cause(Label::ThroughputBound, only(level(RATE)));
+    }
+    None
+}
+
+/// Whether connects and handshakes come late by retransmission more often than they do usually, as far
+/// as a slow transfer asks for.
+fn loses(cells: &[Cell], bad: &[usize], from: i64) -> bool {
+    let (mut hits, mut n, mut usual) = (0.0, 0.0, 0.0);
+    for &cell in bad.iter().take(MOST_CELLS) {
+        for signal in [TCP, TLS] {
+            let known = &cells[cell].usual[signal];
+            if !known.is_known() {
+                continue;
+            }
+            let from_bucket = super::evidence::tail_from(known, 150e3);
+            let share = known.above(from_bucket) as f64 / known.samples() as f64;
+            for minute in cells[cell].since(from) {
+                let samples = minute.seen.samples(signal);
+                let beyond = samples.len() - samples.partition_point(|&b| b <= from_bucket);
+                hits += beyond as f64;
+                n += samples.len() as f64;
+                usual += share.max(0.003) * samples.len() as f64;
+            }
+        }
+    }
+    // More than chance gives, and three at least.
+    n > 0.0 && hits >= 3.0 && hits >= usual + 2.0 * libm::sqrt(usual)
+}

@@ -1,0 +1,112 @@
+//! A cell: its usual, and its last minutes.
+
+use std::collections::VecDeque;
+
+use super::evidence::{Evidence, FailsUsual, weigh};
+use super::observe::{FAILINGS, Observation, SIGNALS, Signal};
+use super::usual::Usual;
+
+/// A minute enters the usual after so many others, if none of them was told to be bad: so the slow
+/// beginning of a fault never does.
+pub(super) const QUARANTINE: i64 = 5;
+
+const RATE: usize = Signal::Throughput as usize;
+
+/// Minutes that are kept as they were.
+pub(super) const RECENT: usize = 15;
+
+/// Minutes whose failures are remembered.
+const FAILS: usize = 240;
+
+#[derive(Clone, Debug)]
+pub(super) struct Minute {
+    pub(super) at: i64,
+    pub(super) seen: Observation,
+    pub(super) evidence: Evidence,
+    /// Something was told of the cell then.
+    pub(super) bad: bool,
+    admitted: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cell {
+    pub(super) usual: [Usual; SIGNALS],
+    fails: VecDeque<([u16; FAILINGS], u16)>,
+    fails_usual: FailsUsual,
+    pub(super) recent: VecDeque<Minute>,
+    /// The units it belongs to.
+    pub(super) units: Vec<usize>,
+}
+
+impl Cell {
+    /// Holds a minute against the usual and keeps it.
+    pub(super) fn see(&mut self, at: i64, seen: Observation) {
+        let evidence = weigh(&seen, &self.usual, &self.fails_usual);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Minute { at, seen, evidence, bad: false, admitted: false });
+    }
+
+    /// The newest minute, if it is this one.
+    pub(super) fn now(&self, at: i64) -> Option<&Minute> {
+        self.recent.back().filter(|minute| minute.at == at)
+    }
+
+    /// The minutes from one on.
+    pub(super) fn since(&self, from: i64) -> impl Iterator<Item = &Minute> {
+        self.recent.iter().rev().take_while(move |minute| minute.at >= from)
+    }
+
+    /// Says that the minute is told to be bad.
+    pub(super) fn mark(&mut self, at: i64) {
+        if let Some(minute) = self.recent.back_mut().filter(|minute| minute.at == at) {
+            minute.bad = true;
+        }
+    }
+
+    /// Takes into the usual what has been good for long enough. Where the usual is not known yet, at
+    /// once.
+    pub(super) fn learn(&mut self, now: i64) {
+        let known = self.usual.iter().any(Usual::is_known);
+        let last_bad = self.recent.iter().rev().find(|minute| minute.bad).map(|minute| minute.at);
+        for i in 0..self.recent.len() {
+            let minute = &mut self.recent[i];
+            let old_enough = !known || minute.at + QUARANTINE <= now;
+            if minute.admitted || !old_enough {
+                continue;
+            }
+            minute.admitted = true;
+            if last_bad.is_some_and(|bad| bad >= minute.at) {
+                self.usual[RATE].wander_on(minute.seen.samples(RATE));
+                continue;
+            }
+            let fails: [u16; FAILINGS] = std::array::from_fn(|f| minute.seen.failed(f) as u16);
+            let total = minute.seen.tried(0) as u16;
+            for (signal, usual) in self.usual.iter_mut().enumerate() {
+                usual.admit(minute.seen.samples(signal));
+            }
+            self.note_fails(fails, total);
+        }
+    }
+
+    fn note_fails(&mut self, fails: [u16; FAILINGS], total: u16) {
+        let tried = |fails: &[u16; FAILINGS], total: u16, f: usize| {
+            u32::from(total).saturating_sub(fails[..f].iter().map(|&n| u32::from(n)).sum())
+        };
+        let usual = &mut self.fails_usual;
+        if self.fails.len() == FAILS
+            && let Some((old, total)) = self.fails.pop_front()
+        {
+            for f in 0..FAILINGS {
+                usual.failed[f] -= u32::from(old[f]);
+                usual.tried[f] -= tried(&old, total, f);
+            }
+        }
+        for f in 0..FAILINGS {
+            usual.failed[f] += u32::from(fails[f]);
+            usual.tried[f] += tried(&fails, total, f);
+        }
+        self.fails.push_back((fails, total));
+    }
+}

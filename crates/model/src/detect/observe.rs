@@ -1,0 +1,178 @@
+//! What was seen of a cell in a minute.
+
+use crate::stage::{ErrorStage, Metric};
+use crate::window::Window;
+
+/// A quantity that is held against its usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signal {
+    /// The look-up.
+    Dns,
+    /// The connect.
+    Tcp,
+    /// The handshake.
+    Tls,
+    /// The wait for the first byte.
+    Ttfb,
+    /// What the line carries: less is worse.
+    Throughput,
+    /// How long the loaded line takes to answer.
+    Loaded,
+}
+
+impl Signal {
+    /// All, in the order of arrays by signal.
+    pub const ALL: [Self; SIGNALS] =
+        [Self::Dns, Self::Tcp, Self::Tls, Self::Ttfb, Self::Throughput, Self::Loaded];
+}
+
+/// How many signals there are.
+pub(super) const SIGNALS: usize = 6;
+
+/// A stage that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failing {
+    /// The look-up.
+    Dns,
+    /// The connect.
+    Tcp,
+    /// The handshake, its certificate aside.
+    Tls,
+    /// The certificate.
+    Certificate,
+    /// The response.
+    Http,
+    /// The transfer.
+    Throughput,
+}
+
+impl Failing {
+    /// All, in the order in which they happen.
+    pub const ALL: [Self; FAILINGS] =
+        [Self::Dns, Self::Tcp, Self::Tls, Self::Certificate, Self::Http, Self::Throughput];
+
+    /// What failed, from what an event says.
+    pub fn of(stage: ErrorStage, is_certificate: bool) -> Self {
+        match stage {
+            ErrorStage::Dns => Self::Dns,
+            ErrorStage::Tcp => Self::Tcp,
+            ErrorStage::Tls if is_certificate => Self::Certificate,
+            ErrorStage::Tls => Self::Tls,
+            ErrorStage::Http | ErrorStage::Parse => Self::Http,
+            ErrorStage::Throughput | ErrorStage::ThroughputTimeout => Self::Throughput,
+        }
+    }
+}
+
+/// How many stages can fail.
+pub(super) const FAILINGS: usize = 6;
+
+/// Buckets to the unit of a natural logarithm: a bucket is 2 % wide.
+const FINE: f64 = 50.0;
+
+/// More samples of a minute than this are thinned out, evenly over their order.
+const MOST: usize = 64;
+
+/// A value's place on a logarithmic scale.
+pub(super) type Bucket = u16;
+
+/// Microseconds, or bits a second.
+pub(super) fn bucket(value: u64) -> Bucket {
+    #[expect(clippy::cast_precision_loss, reason = "a bucket is 2 % wide")]
+    let place = libm::round(libm::log(value.max(1) as f64) * FINE);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "ln of a u64 is 44 at most, and not negative"
+    )]
+    let bucket = place as u16;
+    bucket
+}
+
+/// The middle of a bucket.
+pub(super) fn value(bucket: Bucket) -> f64 {
+    libm::exp(f64::from(bucket) / FINE)
+}
+
+/// What was seen of a cell in a minute: the samples of each signal, and what failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Ascending.
+    samples: [Vec<Bucket>; SIGNALS],
+    /// Measurements that say something of the target.
+    total: u32,
+    fails: [u32; FAILINGS],
+}
+
+impl Observation {
+    /// Adds a sample: microseconds, or bits a second.
+    pub fn add(&mut self, signal: Signal, value: u64) {
+        let samples = &mut self.samples[signal as usize];
+        let bucket = bucket(value);
+        let at = samples.partition_point(|&b| b <= bucket);
+        samples.insert(at, bucket);
+    }
+
+    /// Counts a measurement, and the stage it failed in.
+    pub fn count(&mut self, failed: Option<Failing>) {
+        self.total = self.total.saturating_add(1);
+        if let Some(failed) = failed {
+            let fails = &mut self.fails[failed as usize];
+            *fails = fails.saturating_add(1);
+        }
+    }
+
+    /// What a stored window says; it knows no latency under load.
+    pub fn of_window(window: &Window) -> Self {
+        const OF: [(Metric, Signal); 5] = [
+            (Metric::Dns, Signal::Dns),
+            (Metric::Tcp, Signal::Tcp),
+            (Metric::Tls, Signal::Tls),
+            (Metric::Ttfb, Signal::Ttfb),
+            (Metric::Throughput, Signal::Throughput),
+        ];
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut seen = Self { total: small(window.counts().total), ..Self::default() };
+        for stage in ErrorStage::ALL {
+            let fails = &mut seen.fails[Failing::of(stage, false) as usize];
+            *fails = fails.saturating_add(small(window.counts().of(stage)));
+        }
+        for (metric, signal) in OF {
+            for (value, count) in window.sketch(metric).iter() {
+                let count = usize::try_from(count).unwrap_or(usize::MAX).min(4 * MOST);
+                seen.samples[signal as usize].extend(std::iter::repeat_n(bucket(value), count));
+            }
+        }
+        seen.thin();
+        seen
+    }
+
+    /// Keeps no more samples than are looked at.
+    pub fn thin(&mut self) {
+        for samples in &mut self.samples {
+            if samples.len() > MOST {
+                let n = samples.len();
+                *samples = (0..MOST).map(|i| samples[(2 * i + 1) * n / (2 * MOST)]).collect();
+            }
+        }
+    }
+
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    pub(super) fn samples(&self, signal: usize) -> &[Bucket] {
+        &self.samples[signal]
+    }
+
+    pub(super) fn failed(&self, failing: usize) -> u32 {
+        self.fails[failing]
+    }
+
+    /// Measurements that came as far as this stage.
+    pub(super) fn tried(&self, failing: usize) -> u32 {
+        let before: u32 = self.fails[..failing].iter().sum();
+        self.total.saturating_sub(before)
+    }
+}

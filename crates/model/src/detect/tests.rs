@@ -1,0 +1,273 @@
+//! A small fleet, minute by minute: four clients at two sites measure two targets.
+
+use super::*;
+use crate::diagnosis::Label;
+use crate::stage::ErrorStage;
+
+const CLIENTS: usize = 4;
+const TARGETS: usize = 2;
+
+/// What is broken: adds to the samples of a cell's minute, or fails them.
+type Broken<'a> = &'a dyn Fn(usize, usize, &mut [u64; 5]) -> Option<Failing>;
+
+const FINE: Broken<'static> = &|_, _, _| None;
+
+struct Fleet {
+    engine: Engine,
+    now: i64,
+    random: u64,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let mut engine = Engine::default();
+        for client in 0..CLIENTS {
+            for target in 0..TARGETS {
+                let place = Place {
+                    client: format!("c{client}").into(),
+                    target: format!("https://t{target}.example/").into(),
+                    site: Some(format!("s{}", client / 2).into()),
+                    resolver: Some("r".into()),
+                    ..Place::default()
+                };
+                engine.place(CellId(client * TARGETS + target), &place);
+            }
+        }
+        Self { engine, now: 1_000_000, random: 7 }
+    }
+
+    /// Uniform in 0 to 1,000.
+    fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.random >> 33) % 1_000
+    }
+
+    fn minute(&mut self, n: usize, broken: Broken<'_>) -> Vec<Said> {
+        let mut seen = Vec::new();
+        for client in 0..CLIENTS {
+            for target in 0..TARGETS {
+                let mut observation = Observation::default();
+                for _ in 0..n {
+                    let mut samples = [5_000, 20_000, 24_000, 60_000, 50_000_000];
+                    for sample in &mut samples {
+                        *sample += *sample * self.draw() / 10_000;
+                    }
+                    let failed = broken(client, target, &mut samples);
+                    observation.count(failed);
+                    if failed.is_none() {
+                        for (signal, value) in Signal::ALL.into_iter().zip(samples) {
+                            observation.add(signal, value);
+                        }
+                    }
+                }
+                seen.push((CellId(client * TARGETS + target), observation));
+            }
+        }
+        let said = self.engine.advance(self.now, seen);
+        self.now += 1;
+        said
+    }
+
+    fn quiet(&mut self, minutes: usize, n: usize) {
+        for _ in 0..minutes {
+            let said = self.minute(n, FINE);
+            assert!(said.iter().all(|said| said.label.is_none()), "{said:?} at {}", self.now);
+        }
+    }
+
+    /// The labels of a minute, by cell.
+    fn labels(said: &[Said]) -> Vec<Option<Label>> {
+        said.iter().map(|said| said.label).collect()
+    }
+
+    fn only(&self) -> &Incident {
+        let [incident] = self.engine.incidents() else { panic!("{:?}", self.engine.incidents()) };
+        incident
+    }
+}
+
+fn slow_server(_: usize, target: usize, samples: &mut [u64; 5]) -> Option<Failing> {
+    if target == 1 {
+        samples[3] += 200_000;
+    }
+    None
+}
+
+#[test]
+fn a_step_is_one_incident_of_the_target_from_its_onset_to_its_end() {
+    let mut fleet = Fleet::new();
+    fleet.quiet(90, 6);
+    let start = fleet.now;
+    let mut labels = Vec::new();
+    for _ in 0..120 {
+        labels.push(Fleet::labels(&fleet.minute(6, &slow_server)));
+    }
+    let server = Some(Label::ServerBound);
+    assert_eq!(labels[1], [None, server, None, server, None, server, None, server]);
+    assert_eq!(labels[1], labels[119], "for as long as it lasts");
+    let incident = fleet.only();
+    assert_eq!(
+        (incident.scope.kind, &*incident.scope.id),
+        (ScopeKind::Target, "https://t1.example/")
+    );
+    assert!((incident.onset - start).abs() <= 2, "{incident:?}");
+    assert!((incident.excess[3] - 200_000.0).abs() < 20_000.0, "{:?}", incident.excess);
+    for _ in 0..10 {
+        fleet.minute(6, FINE);
+    }
+    let end = fleet.only().end.unwrap();
+    assert!((end - (start + 120)).abs() <= 3, "{end}");
+    fleet.quiet(30, 6);
+}
+
+#[test]
+fn a_whole_outage_of_the_look_up_is_told_in_its_first_minute_whatever_n() {
+    for n in [2, 6, 30] {
+        let mut fleet = Fleet::new();
+        fleet.quiet(90, n);
+        let said = fleet.minute(n, &|_, _, _| Some(Failing::Dns));
+        let outage = Some(Label::Outage(ErrorStage::Dns));
+        assert_eq!(Fleet::labels(&said), [outage; 8], "n = {n}");
+        let incident = fleet.only();
+        // All clients ask the one resolver: the data can't tell it from everything.
+        assert_eq!(incident.scope.kind, ScopeKind::Resolver);
+        assert_eq!(incident.ambiguous_with[0].kind, ScopeKind::Global);
+    }
+}
+
+#[test]
+fn every_round_trip_is_the_path_and_the_handshake_alone_is_the_target() {
+    let longer = |client: usize, _: usize, samples: &mut [u64; 5]| {
+        if client < 2 {
+            samples[1..4].iter_mut().for_each(|us| *us += 40_000);
+        }
+        None
+    };
+    let slow_tls = |_: usize, target: usize, samples: &mut [u64; 5]| {
+        samples[2] += if target == 0 { 90_000 } else { 0 };
+        None
+    };
+    let cases: [(Broken<'_>, Label, ScopeKind); 2] = [
+        (&longer, Label::PathDelay, ScopeKind::Site),
+        (&slow_tls, Label::HandshakeBound, ScopeKind::Target),
+    ];
+    for (broken, label, kind) in cases {
+        let mut fleet = Fleet::new();
+        fleet.quiet(90, 2);
+        for _ in 0..5 {
+            fleet.minute(2, broken);
+        }
+        let incident = fleet.only();
+        assert_eq!((incident.label, incident.scope.kind), (label, kind));
+    }
+}
+
+#[test]
+fn two_faults_at_once_are_both_named() {
+    let mut fleet = Fleet::new();
+    fleet.quiet(90, 6);
+    let both = |client: usize, target: usize, samples: &mut [u64; 5]| {
+        if client == 3 {
+            samples[0] += 150_000;
+        }
+        slow_server(client, target, samples)
+    };
+    for _ in 0..6 {
+        fleet.minute(6, &both);
+    }
+    let mut found: Vec<_> = fleet
+        .engine
+        .incidents()
+        .iter()
+        .map(|incident| (incident.label, incident.scope.kind, incident.cells.len()))
+        .collect();
+    found.sort();
+    let expected =
+        [(Label::DnsBound, ScopeKind::Client, 2), (Label::ServerBound, ScopeKind::Target, 4)];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_first_minutes_of_a_cell_say_nothing_of_its_levels() {
+    let mut fleet = Fleet::new();
+    for _ in 0..5 {
+        let said = fleet.minute(6, &slow_server);
+        assert!(said.iter().all(|said| said.label.is_none()));
+    }
+}
+
+#[test]
+fn the_same_minutes_say_the_same_from_any_point_on() {
+    let mut fleet = Fleet::new();
+    fleet.quiet(80, 6);
+    let (saved, random) = (fleet.engine.clone(), fleet.random);
+    let first: Vec<_> = (0..20).map(|_| fleet.minute(6, &slow_server)).collect();
+    let mut again = Fleet { engine: saved, now: fleet.now - 20, random };
+    let second: Vec<_> = (0..20).map(|_| again.minute(6, &slow_server)).collect();
+    assert_eq!(first, second);
+    assert_eq!(fleet.engine.incidents(), again.engine.incidents());
+}
+
+fn sighting(id: u128, client: &str, ts_ms: i64, recv_ms: Option<i64>) -> Sighting {
+    Sighting {
+        client: client.into(),
+        target: "https://t.example/".into(),
+        id,
+        ts_ms,
+        recv_ms,
+        failed: None,
+        troubled: false,
+        samples: vec![(Signal::Tcp, 20_000)],
+        told: Told::default(),
+    }
+}
+
+#[test]
+fn events_are_counted_once_and_those_that_come_late_reopen_their_minute() {
+    let mut replay = Replay::new(Topology::default());
+    let minute = |nth: i64| 1_700_000_040_000 + nth * 60_000;
+    for nth in 0..10 {
+        replay.take(sighting(nth as u128, "a", minute(nth), Some(minute(nth))));
+    }
+    replay.take(sighting(3, "a", minute(3), Some(minute(9))));
+    replay.take(sighting(99, "b", minute(2), Some(minute(9))));
+    replay.take(sighting(100, "b", minute(-5), Some(minute(9))));
+    let judged = replay.finish();
+    let tally = replay.tally;
+    assert_eq!((tally.events, tally.duplicates, tally.late, tally.too_late), (11, 1, 1, 1));
+    assert_eq!(judged.iter().map(|judged| judged.total).sum::<u32>(), 11);
+    let late = judged.iter().find(|judged| replay.key(judged.cell).0 == "b").unwrap();
+    assert_eq!(late.minute, minute(2) / 60_000);
+    assert!(late.given_ms >= minute(9), "not before it came: {late:?}");
+    let first = &judged[0];
+    assert_eq!(first.given_ms, minute(1) + 15_000 - minute(0).rem_euclid(60_000));
+}
+
+#[test]
+fn a_year_of_silence_costs_nothing() {
+    let mut replay = Replay::new(Topology::default());
+    let year = 365 * 86_400_000;
+    replay.take(sighting(1, "a", 1_700_000_000_000, None));
+    replay.take(sighting(2, "a", 1_700_000_000_000 + year, None));
+    let judged = replay.finish();
+    assert_eq!(replay.tally.events, 2);
+    assert!(judged.len() <= 2);
+}
+
+#[test]
+fn a_clock_that_is_wrong_carries_no_other_with_it() {
+    let mut replay = Replay::new(Topology::default());
+    let minute = |nth: i64| 1_700_000_040_000 + nth * 60_000;
+    for nth in 0..20 {
+        for client in ["a", "b", "c"] {
+            let id = nth as u128 * 8 + u128::from(client.as_bytes()[0]);
+            replay.take(sighting(id, client, minute(nth), None));
+        }
+        if nth == 5 {
+            replay.take(sighting(9_999, "a", minute(100_000), None));
+        }
+    }
+    replay.finish();
+    let tally = replay.tally;
+    assert_eq!((tally.events, tally.too_late, tally.late), (60, 1, 0));
+}

@@ -1,0 +1,161 @@
+//! What is usual of one signal of one cell: the samples of its last good minutes.
+
+use std::collections::VecDeque;
+
+use super::observe::{Bucket, value};
+
+/// Minutes that are kept.
+const MINUTES: usize = 60;
+/// Samples it takes to know the usual.
+pub(super) const ENOUGH: usize = 60;
+/// Minutes it takes to know how much they differ.
+const ENOUGH_MINUTES: usize = 20;
+/// Ten minutes are a block of the wander; a day of them is kept.
+const BLOCK: usize = 10;
+const BLOCKS: usize = 144;
+const ENOUGH_BLOCKS: usize = 12;
+/// How far medians of ten minutes wander where that is not known yet, and at least.
+const WANDER_UNKNOWN: f64 = 0.06;
+const WANDER_LEAST: f64 = 0.02;
+/// No block counts for more.
+const WANDER_MOST: f64 = 0.35;
+
+/// A scale of normal deviations from the median absolute one.
+pub(super) const MAD: f64 = 1.4826;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Usual {
+    minutes: VecDeque<(Box<[Bucket]>, f32)>,
+    /// All samples of those minutes, ascending.
+    sorted: Vec<Bucket>,
+    /// Samples of the block that is filling.
+    block: Vec<Bucket>,
+    block_minutes: usize,
+    /// Logarithms of the medians of past blocks over the usual of their time.
+    blocks: VecDeque<f32>,
+    /// Of the minutes' mean ranks: the median, and the variance that chance does not explain.
+    middle: f64,
+    excess: f64,
+    wander: f64,
+}
+
+impl Usual {
+    pub(super) fn is_known(&self) -> bool {
+        self.sorted.len() >= ENOUGH
+    }
+
+    pub(super) fn samples(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// By nearest rank.
+    pub(super) fn quantile(&self, q: f64) -> f64 {
+        value(at(&self.sorted, q))
+    }
+
+    /// How many samples are above a value.
+    pub(super) fn above(&self, bucket: Bucket) -> usize {
+        self.sorted.len() - self.sorted.partition_point(|&b| b <= bucket)
+    }
+
+    /// The mean of the samples' mid-ranks among the usual, in (0, 1); one half is as usual.
+    pub(super) fn mean_rank(&self, samples: &[Bucket]) -> f64 {
+        let n = self.sorted.len() as f64;
+        let rank = |bucket: Bucket| {
+            let below = self.sorted.partition_point(|&b| b < bucket);
+            let up_to = self.sorted.partition_point(|&b| b <= bucket);
+            (below + up_to) as f64 / 2.0 / n
+        };
+        samples.iter().map(|&bucket| rank(bucket)).sum::<f64>() / samples.len() as f64
+    }
+
+    /// How far a mean rank of n samples is from the usual one, in deviations; what minutes differ by
+    /// of themselves is taken into account, up to where a shift could not be seen any more.
+    pub(super) fn deviation(&self, mean_rank: f64, n: usize) -> f64 {
+        const MOST: f64 = 0.03;
+        let chance = 1.0 / (12.0 * n as f64);
+        (mean_rank - self.middle) / libm::sqrt(chance + self.excess.min(MOST))
+    }
+
+    /// The usual wander of a ten-minute median, as the deviation of its logarithm.
+    pub(super) fn wander(&self) -> f64 {
+        if self.blocks.len() < ENOUGH_BLOCKS { WANDER_UNKNOWN } else { self.wander }
+    }
+
+    /// Takes a good minute.
+    pub(super) fn admit(&mut self, samples: &[Bucket]) {
+        if samples.is_empty() {
+            return;
+        }
+        let rank = if self.is_known() { self.mean_rank(samples) } else { f64::NAN };
+        self.note_block(samples);
+        if self.minutes.len() == MINUTES
+            && let Some((oldest, _)) = self.minutes.pop_front()
+        {
+            for bucket in oldest {
+                if let Ok(at) = self.sorted.binary_search(&bucket) {
+                    self.sorted.remove(at);
+                }
+            }
+        }
+        for &bucket in samples {
+            let at = self.sorted.partition_point(|&b| b <= bucket);
+            self.sorted.insert(at, bucket);
+        }
+        self.minutes.push_back((samples.into(), rank as f32));
+        self.note_ranks();
+    }
+
+    /// Takes a minute into the wander alone. What a line carries wanders further than a day of good
+    /// minutes shows, since what wandered off was called bad.
+    pub(super) fn wander_on(&mut self, samples: &[Bucket]) {
+        if !samples.is_empty() {
+            self.note_block(samples);
+        }
+    }
+
+    fn note_block(&mut self, samples: &[Bucket]) {
+        self.block.extend(samples);
+        self.block_minutes += 1;
+        if self.block_minutes < BLOCK {
+            return;
+        }
+        self.block.sort_unstable();
+        if self.is_known() {
+            let shift = libm::log(value(at(&self.block, 0.5)) / self.quantile(0.5));
+            if self.blocks.len() == BLOCKS {
+                self.blocks.pop_front();
+            }
+            self.blocks.push_back(shift.clamp(-WANDER_MOST, WANDER_MOST) as f32);
+            let mut sizes: Vec<f64> = self.blocks.iter().map(|b| f64::from(b.abs())).collect();
+            sizes.sort_by(f64::total_cmp);
+            let share = |q: f64| sizes[((sizes.len() - 1) as f64 * q) as usize];
+            self.wander = (MAD * share(0.5)).max(share(0.9) / 1.645).max(WANDER_LEAST);
+        }
+        self.block.clear();
+        self.block_minutes = 0;
+    }
+
+    fn note_ranks(&mut self) {
+        let known = self.minutes.iter().filter(|(_, rank)| !rank.is_nan());
+        let mut ranks: Vec<f64> = known.clone().map(|(_, rank)| f64::from(*rank)).collect();
+        if ranks.len() < ENOUGH_MINUTES {
+            (self.middle, self.excess) = (0.5, 0.0);
+            return;
+        }
+        let chance = known.map(|(samples, _)| 1.0 / (12.0 * samples.len() as f64)).sum::<f64>()
+            / ranks.len() as f64;
+        ranks.sort_by(f64::total_cmp);
+        self.middle = ranks[ranks.len() / 2];
+        let mut off: Vec<f64> = ranks.iter().map(|rank| (rank - self.middle).abs()).collect();
+        off.sort_by(f64::total_cmp);
+        let spread = MAD * off[off.len() / 2];
+        self.excess = (spread * spread - chance).max(0.0);
+    }
+}
+
+/// By nearest rank; the values ascend and are not none.
+pub(super) fn at(sorted: &[Bucket], q: f64) -> Bucket {
+    let rank = libm::ceil(q * sorted.len() as f64) as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
+}

@@ -1,0 +1,157 @@
+//! What was found, as JSON that is written as it is found. All times are milliseconds since the Unix
+//! epoch.
+
+use std::io::{self, Write};
+
+use model::detect::{CellId, Incident, Judged, Replay, Scope};
+use model::diagnosis::Label;
+use model::units::MINUTE_MS;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Window<'a> {
+    client_id: &'a str,
+    target: &'a str,
+    /// The window's start.
+    start: i64,
+    label: Option<Label>,
+    incident: Option<String>,
+    total: u32,
+    failed: u32,
+    troubled: u32,
+    /// When this verdict was first given.
+    given_at: i64,
+    /// How often another was given before.
+    revisions: u32,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    id: String,
+    label: Label,
+    scope: Whom<'a>,
+    cells: Vec<Cell<'a>>,
+    onset: i64,
+    opened_at: i64,
+    given_at: i64,
+    last_bad: i64,
+    end: Option<i64>,
+    secondary: &'a [Label],
+    excess_ms: Excess,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Whom<'a> {
+    r#type: &'static str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ambiguous_with: Option<Vec<Whom<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Cell<'a> {
+    client_id: &'a str,
+    target: &'a str,
+}
+
+/// What is added to the usual, by stage.
+#[derive(Serialize)]
+struct Excess {
+    dns: f64,
+    tcp: f64,
+    tls: f64,
+    ttfb: f64,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    events: u64,
+    refused: u64,
+    duplicates: u64,
+    late: u64,
+    too_late: u64,
+}
+
+pub(super) fn begin(out: &mut impl Write) -> io::Result<()> {
+    out.write_all(b"{\"schema\":\"qoe.diagnose/1\",\n\"windows\":[")
+}
+
+pub(super) fn window(
+    out: &mut impl Write,
+    first: bool,
+    replay: &Replay,
+    judged: &Judged,
+) -> io::Result<()> {
+    let (client_id, target) = replay.key(judged.cell);
+    out.write_all(if first { b"\n" } else { b",\n" })?;
+    let window = Window {
+        client_id,
+        target,
+        start: judged.minute * MINUTE_MS,
+        label: judged.label,
+        incident: judged.incident.map(id),
+        total: judged.total,
+        failed: judged.failed,
+        troubled: judged.troubled,
+        given_at: judged.given_ms,
+        revisions: judged.revisions,
+    };
+    Ok(serde_json::to_writer(out, &window)?)
+}
+
+pub(super) fn end(out: &mut impl Write, replay: &Replay, refused: u64) -> io::Result<()> {
+    out.write_all(b"],\n\"incidents\":[")?;
+    for (nth, (incident, given_at)) in replay.incidents().enumerate() {
+        out.write_all(if nth == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, &told(replay, incident, given_at))?;
+    }
+    out.write_all(b"],\n\"summary\":")?;
+    let tally = replay.tally;
+    let summary = Summary {
+        events: tally.events,
+        refused,
+        duplicates: tally.duplicates,
+        late: tally.late,
+        too_late: tally.too_late,
+    };
+    serde_json::to_writer(&mut *out, &summary)?;
+    out.write_all(b"}\n")
+}
+
+fn told<'a>(replay: &'a Replay, incident: &'a Incident, given_at: i64) -> Told<'a> {
+    let others: Vec<_> = incident.ambiguous_with.iter().map(|scope| whom(scope, None)).collect();
+    let mut cells: Vec<_> = incident
+        .cells
+        .iter()
+        .map(|&cell| {
+            let (client_id, target) = replay.key(CellId(cell));
+            Cell { client_id, target }
+        })
+        .collect();
+    cells.sort_by_key(|cell| (cell.client_id, cell.target));
+    let [dns, tcp, tls, ttfb] = incident.excess.map(|us| us.round() / 1e3);
+    Told {
+        id: id(incident.id),
+        label: incident.label,
+        scope: whom(&incident.scope, Some(others)),
+        cells,
+        onset: incident.onset * MINUTE_MS,
+        opened_at: incident.opened_at * MINUTE_MS,
+        given_at,
+        last_bad: incident.last_bad * MINUTE_MS,
+        end: incident.end.map(|minute| minute * MINUTE_MS),
+        secondary: &incident.secondary,
+        excess_ms: Excess { dns, tcp, tls, ttfb },
+        text: super::view::sentence(incident),
+    }
+}
+
+fn whom<'a>(scope: &'a Scope, ambiguous_with: Option<Vec<Whom<'a>>>) -> Whom<'a> {
+    Whom { r#type: scope.kind.as_str(), id: &scope.id, ambiguous_with }
+}
+
+/// An incident's number, as it is written.
+pub(super) fn id(id: u64) -> String {
+    format!("{id:014x}")
+}
