@@ -6,6 +6,7 @@
 mod accuracy;
 mod bare;
 mod curl;
+mod diagnosis;
 mod exporter;
 mod http;
 mod ingest;
@@ -58,6 +59,8 @@ enum Child {
         #[command(subcommand)]
         process: ingest::Inside,
     },
+    /// Score diagnoses against worlds whose faults are known
+    Diagnosis(diagnosis::Args),
     #[command(flatten)]
     Probing(probing::Child),
 }
@@ -66,6 +69,7 @@ impl Child {
     fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Inside { process } => process.run(),
+            Self::Diagnosis(args) => diagnosis::run(args),
             Self::Probing(process) => process.run(),
         }
     }

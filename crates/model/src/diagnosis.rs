@@ -6,6 +6,7 @@
 //! said had it come in time.
 
 mod baseline;
+pub mod classic;
 mod evidence;
 mod judge;
 mod label;

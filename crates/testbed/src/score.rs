@@ -2,6 +2,7 @@
 //! said was right, and how soon.
 
 mod count;
+mod scope;
 mod table;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use model::diagnosis::Label;
 use serde::{Deserialize, Serialize};
 
 pub use count::score;
+pub use scope::{ScopeScore, ToldIncident, ToldScope, scopes};
 
 /// A label that was told of a cell, over a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,8 @@ pub struct Score {
     /// Of the affected cells, by the fault's label (`-`: none), how many were told which label
     /// (`-`: nothing). A cell that was told two labels counts in both.
     pub confusion: BTreeMap<String, BTreeMap<String, u64>>,
+    /// By label: of faults that have it, and of alarms that tell it.
+    pub labels: BTreeMap<String, LabelScore>,
     /// Each fault, in the order given.
     pub faults: Vec<FaultScore>,
 }
@@ -85,6 +89,39 @@ pub struct Delay {
     pub p50: u64,
     /// Ninth decile.
     pub p90: u64,
+}
+
+/// One label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelScore {
+    /// Affected cells of the faults that have it.
+    pub cells: u64,
+    /// Those that were told so.
+    pub found: u64,
+    /// Alarms that tell it, and are right.
+    pub right: u64,
+    /// Those that are mislabelled or false.
+    pub wrong: u64,
+}
+
+impl LabelScore {
+    /// `found` of `cells`.
+    pub fn recall(&self) -> Option<f64> {
+        count::ratio(self.found, self.cells)
+    }
+
+    /// `right` of all its alarms.
+    pub fn precision(&self) -> Option<f64> {
+        count::ratio(self.right, self.right + self.wrong)
+    }
+
+    /// Adds another trace's.
+    pub fn merge(&mut self, other: &Self) {
+        self.cells += other.cells;
+        self.found += other.found;
+        self.right += other.right;
+        self.wrong += other.wrong;
+    }
 }
 
 /// What became of one fault.

@@ -9,15 +9,19 @@
 //! the seed, of the names it belongs to, and of its place in time. So adding a client, a target or
 //! a fault changes nothing about the events it does not touch.
 
+mod deliver;
 mod event;
 mod fault;
 mod measure;
 mod random;
 mod scenario;
 mod truth;
+mod untidy;
 mod world;
 
 pub use event::{Events, events};
-pub use fault::{Fault, FaultKind, Scope};
+pub use fault::{Fault, FaultKind, Scope, ScopeName, Shape};
 pub use scenario::{CellProfile, Client, Climate, Scenario, ScenarioError};
 pub use truth::{Truth, truths};
+pub use untidy::Untidy;
+pub use world::addresses;

@@ -433,6 +433,7 @@ impl Engine {
             if incident.unit != finding.unit && young {
                 incident.unit = finding.unit;
                 incident.scope = self.units[finding.unit].scope.clone();
+                incident.scoped_at = now;
                 incident.cells.clear();
             }
         } else if young {
@@ -477,6 +478,7 @@ impl Engine {
             id,
             label: finding.cause.label,
             scope,
+            scoped_at: now,
             ambiguous_with,
             cells: finding.cells,
             onset: finding.onset,

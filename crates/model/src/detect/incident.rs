@@ -22,6 +22,8 @@ pub struct Incident {
     pub label: Label,
     /// For whom.
     pub scope: Scope,
+    /// The minute since which it is that one.
+    pub scoped_at: i64,
     /// Units of the same cells, which the data can't tell apart from it.
     pub ambiguous_with: Vec<Scope>,
     /// Every cell that was told, by its number.

@@ -24,6 +24,9 @@ pub fn score(truths: &[Truth], told: &[Told], observed: &Observed) -> Score {
     for truth in truths {
         let (row, found) = row(truth, &told, &mut score.confusion);
         if truth.label.is_some() {
+            let of_label = score.labels.entry(name(truth.label)).or_default();
+            of_label.cells += truth.cells.len() as u64;
+            of_label.found += row.found.len() as u64;
             score.cells += truth.cells.len() as u64;
             score.found += row.found.len() as u64;
             delays.extend(found);
@@ -135,16 +138,20 @@ fn count_alarms(score: &mut Score, truths: &[Truth], told: &BTreeMap<Cell<'_>, V
         for alarm in joined(runs) {
             let meanwhile =
                 || faults.iter().filter(|t| alarm.meets(t.from_ms, t.to_ms + ALARM_GRACE_MS));
-            let kind = if meanwhile().any(|truth| truth.label == Some(alarm.label)) {
-                &mut score.right
+            let of_label = score.labels.entry(alarm.label.to_string()).or_default();
+            let (kind, of_label) = if meanwhile().any(|truth| truth.label == Some(alarm.label)) {
+                (&mut score.right, Some(&mut of_label.right))
             } else if meanwhile().any(|truth| truth.label.is_some()) {
-                &mut score.mislabelled
+                (&mut score.mislabelled, Some(&mut of_label.wrong))
             } else if meanwhile().next().is_some() {
-                &mut score.unnamed
+                (&mut score.unnamed, None)
             } else {
-                &mut score.false_alarms
+                (&mut score.false_alarms, Some(&mut of_label.wrong))
             };
             *kind += 1;
+            if let Some(of_label) = of_label {
+                *of_label += 1;
+            }
             score.runs += 1;
         }
     }
@@ -235,7 +242,7 @@ impl Delay {
     }
 }
 
-fn ratio(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 

@@ -2,16 +2,18 @@
 
 use model::ErrorStage;
 use model::units::MINUTE_MS;
-use model::wire::{WireEvent, WireTimings};
+use model::wire::{WireEvent, WireLatency, WireTcpInfo, WireTimings};
 use uuid::{Builder, Uuid};
 
-use super::measure::{Draws, Sample, measure};
+use super::deliver::Deliveries;
+use super::measure::{Draws, Rough, Sample, measure};
 use super::random::Random;
 use super::scenario::Scenario;
 use super::world::{Cell, World};
 
 /// What the scenario's probes would have sent, ordered by time; events of one millisecond are in
-/// the scenario's order of clients and targets.
+/// the scenario's order of clients and targets. Where some are late, doubled, or of a clock that
+/// is off, all say when they arrived, and come in that order.
 pub fn events(scenario: &Scenario) -> Events {
     let mut random = Random::new(scenario.seed);
     Events {
@@ -21,6 +23,7 @@ pub fn events(scenario: &Scenario) -> Events {
         scenario: scenario.clone(),
         minutes: 0,
         due: Vec::new(),
+        deliveries: Deliveries::default(),
     }
 }
 
@@ -35,6 +38,8 @@ pub struct Events {
     minutes: u32,
     /// What is left of the latest of them, the next one last.
     due: Vec<Due>,
+    /// What was sent and has not arrived.
+    deliveries: Deliveries,
 }
 
 /// A measurement to come. Ordered by time, then by cell.
@@ -51,17 +56,22 @@ impl Iterator for Events {
     type Item = WireEvent;
 
     fn next(&mut self) -> Option<WireEvent> {
-        self.left = self.left.checked_sub(1)?;
-        if self.due.is_empty() {
-            self.plan_minute();
+        while self.left > 0 {
+            if self.due.is_empty() {
+                self.plan_minute();
+            }
+            let next = self.due.last()?;
+            let next_ms = self.scenario.minute_ms(self.minutes - 1) + i64::from(next.ms);
+            if let Some(event) = self.deliveries.next(Some(next_ms)) {
+                return Some(event);
+            }
+            let due = self.due.pop()?;
+            self.left -= 1;
+            if let Some(event) = self.event(due) {
+                return Some(event);
+            }
         }
-        let due = self.due.pop()?;
-        Some(self.event(due))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::try_from(self.left);
-        (left.unwrap_or(usize::MAX), left.ok())
+        self.deliveries.next(None)
     }
 }
 
@@ -89,17 +99,62 @@ impl Events {
         self.minutes += 1;
     }
 
-    fn event(&mut self, due: Due) -> WireEvent {
+    /// The event, if it arrives at once.
+    fn event(&mut self, due: Due) -> Option<WireEvent> {
         let minute = self.minutes - 1;
         let ts_ms = self.scenario.minute_ms(minute) + i64::from(due.ms);
         let cell = &self.world.cells[due.cell as usize];
         let place = u64::from(minute) * u64::from(self.scenario.per_minute) + u64::from(due.nth);
-        let draws = Draws::draw(self.random.at(cell.events, place));
-        let sample = measure(&cell.path, &self.world.moment(cell), &cell.strain, &draws);
-        self.write(ts_ms, cell, &draws, &sample)
+        let mut draws = Draws::draw(self.random.at(cell.events, place));
+        let untidy = &self.scenario.untidy;
+        if self.world.weather.is_some() {
+            draws.rough = Some(Rough::draw(self.random.at(cell.rough, place)));
+        }
+        let rough = draws.rough;
+        if rough.is_some_and(|rough| rough.u_missing < untidy.missing) {
+            return None;
+        }
+        let second = untidy.addresses > 1 && rough.is_some_and(|rough| rough.u_address < 0.5);
+        let address = usize::from(second);
+        let moment = self.world.moment(due.cell, ts_ms);
+        let mut sample = measure(&cell.path, &moment, &cell.strains[address], &draws);
+        if place % u64::from(untidy.throughput_every.max(1)) != 0 {
+            sample = sample.without_throughput();
+        }
+        let event = self.write(ts_ms, cell, address, &draws, &sample);
+        match rough {
+            Some(rough) if untidy.stamps() => {
+                self.send(event, due, rough);
+                None
+            }
+            _ => Some(event),
+        }
     }
 
-    fn write(&self, ts_ms: i64, cell: &Cell, draws: &Draws, sample: &Sample) -> WireEvent {
+    /// Sends an event by way of the client's clock and line.
+    fn send(&mut self, mut event: WireEvent, due: Due, rough: Rough) {
+        let Some(weather) = &self.world.weather else { return };
+        let client = self.world.cells[due.cell as usize].client as usize;
+        let took_ms = event.timings.total_ms.unwrap_or(1_000.0) + 200.0 * rough.u_later;
+        let sent_ms = event.ts_ms;
+        let recv_ms = weather.cut_off_until(client, sent_ms).unwrap_or(sent_ms) + whole(took_ms);
+        event.ts_ms += weather.clock_ms(client);
+        event.recv_ts_ms = Some(recv_ms);
+        if rough.u_doubled < self.scenario.untidy.doubled {
+            let again_ms = recv_ms + whole(60_000.0 * rough.u_later);
+            self.deliveries.send(WireEvent { recv_ts_ms: Some(again_ms), ..event.clone() });
+        }
+        self.deliveries.send(event);
+    }
+
+    fn write(
+        &self,
+        ts_ms: i64,
+        cell: &Cell,
+        address: usize,
+        draws: &Draws,
+        sample: &Sample,
+    ) -> WireEvent {
         let client = &self.world.clients[cell.client as usize];
         let target = &self.world.targets[cell.target as usize];
         let stage = sample.failure.map(|(stage, _)| stage);
@@ -133,18 +188,29 @@ impl Events {
             http_status: sample.status,
             http_version: sample.status.map(|_| if secured { "2" } else { "1.1" }.to_owned()),
             ip_family: (stage != Some(ErrorStage::Dns)).then_some(target.address_family),
-            remote_addr: (stage != Some(ErrorStage::Dns)).then(|| target.address.clone()),
+            remote_addr: (stage != Some(ErrorStage::Dns)).then(|| {
+                // A target of a literal address has that one only.
+                target.addresses.get(address).unwrap_or(&target.addresses[0]).clone()
+            }),
             dns_server: looked_up.then(|| client.resolver.clone()),
-            tls_version: secured.then(|| "1.3".to_owned()),
+            tls_version: secured.then(|| client.tls_version.to_owned()),
             tls_cipher: secured.then(|| "TLS_AES_128_GCM_SHA256".to_owned()),
             alpn: secured.then(|| "h2".to_owned()),
             cert_expires_ms: shown.then(|| {
                 let days = if expired { -1 } else { i64::from(target.certificate_days) };
                 self.scenario.start_ms + days * DAY_MS
             }),
-            tcp_info: None,
             transfers: None,
-            latency: None,
+            tcp_info: sample.trips.map(|[_, least, loaded]| WireTcpInfo {
+                rtt_ms: Some(ms(loaded)),
+                min_rtt_ms: Some(ms(least)),
+                ..WireTcpInfo::default()
+            }),
+            latency: sample.trips.map(|[idle, _, loaded]| WireLatency {
+                idle_ms: Some(ms(idle)),
+                loaded_ms: Some(ms(loaded)),
+                ..WireLatency::default()
+            }),
             probe_version: Some(VERSION.to_owned()),
             clock_offset_ms: None,
             probe_trouble: Vec::new(),
@@ -164,6 +230,11 @@ fn id(ts_ms: i64, bits: [u64; 2]) -> Uuid {
     random[..8].copy_from_slice(&bits[0].to_be_bytes());
     random[8..].copy_from_slice(&bits[1].to_be_bytes()[..2]);
     Builder::from_unix_timestamp_millis(ts_ms.unsigned_abs(), &random).into_uuid()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a minute or two")]
+fn whole(ms: f64) -> i64 {
+    ms as i64
 }
 
 /// Thousandths: whole microseconds as the wire's milliseconds, bits as its kilobits.

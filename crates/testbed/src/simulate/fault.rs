@@ -1,11 +1,15 @@
 //! What can break, where, and what a classic diagnosis ought to call it.
 
-use model::ErrorStage;
-use model::diagnosis::Label;
 use serde::{Deserialize, Serialize};
 
-use super::random::Random;
-use super::scenario::{Client, Scenario};
+use super::scenario::Client;
+
+mod draw;
+mod label;
+mod shape;
+
+pub(super) use draw::random_faults;
+pub use shape::Shape;
 
 /// Something that breaks for a while.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +23,9 @@ pub struct Fault {
     pub from_minute: u32,
     /// How long, minutes.
     pub minutes: u32,
+    /// How it comes and goes meanwhile.
+    #[serde(default, skip_serializing_if = "Shape::is_steady")]
+    pub shape: Shape,
 }
 
 /// What breaks, and by how much. Shares and factors are of 1.
@@ -92,6 +99,11 @@ pub enum FaultKind {
     },
     /// The certificate has run out.
     Cert,
+    /// The line answers late while it is loaded.
+    Bufferbloat {
+        /// Milliseconds more under load.
+        add_ms: f64,
+    },
 }
 
 /// Whom a fault touches.
@@ -117,6 +129,13 @@ pub enum Scope {
         /// The target's URL.
         target: String,
     },
+    /// One of the addresses of a target, all clients: those of their measurements that go there.
+    Address {
+        /// The target's URL.
+        target: String,
+        /// Which of its addresses, from 0.
+        nth: u32,
+    },
 }
 
 impl FaultKind {
@@ -136,6 +155,7 @@ impl FaultKind {
             Self::OutageTcp { .. } => "outage_tcp",
             Self::Http5xx { .. } => "http_5xx",
             Self::Cert => "cert",
+            Self::Bufferbloat { .. } => "bufferbloat",
         }
     }
 
@@ -160,30 +180,7 @@ impl FaultKind {
             Self::OutageTcp { share } => format!("{} of connections fail", percent(share)),
             Self::Http5xx { share } => format!("503 for {} of requests", percent(share)),
             Self::Cert => "certificate out of date".to_owned(),
-        }
-    }
-
-    /// What the classic labels call it. `None` where they have no name for it: a delay under the
-    /// stage's floor, a rate above 0.7 of the usual, fewer failures than the half that makes an
-    /// outage.
-    pub fn label(self) -> Option<Label> {
-        let outage = |stage, share: f64| (share >= 0.5).then_some(Label::Outage(stage));
-        let above = |floor_ms: f64, add_ms: f64, label| (add_ms >= floor_ms).then_some(label);
-        match self {
-            Self::DnsDelay { add_ms } => above(15.0, add_ms, Label::DnsBound),
-            Self::PathDelay { add_ms } => above(10.0, add_ms, Label::HandshakeBound),
-            Self::TlsDelay { add_ms } => above(15.0, add_ms, Label::HandshakeBound),
-            Self::ServerDelay { add_ms } => above(30.0, add_ms, Label::ServerBound),
-            Self::SynLoss { .. } => Some(Label::HandshakeBound),
-            Self::ServerTail { .. } => Some(Label::ServerBound),
-            Self::SlowDrip { factor } | Self::RateLimit { factor } => {
-                (factor <= 0.7).then_some(Label::ThroughputBound)
-            }
-            Self::Loss { .. } => Some(Label::ThroughputBound),
-            Self::DnsServfail { share } => outage(ErrorStage::Dns, share),
-            Self::OutageTcp { share } => outage(ErrorStage::Tcp, share),
-            Self::Http5xx { share } => outage(ErrorStage::Http, share),
-            Self::Cert => Some(Label::Outage(ErrorStage::Tls)),
+            Self::Bufferbloat { add_ms } => format!("+{add_ms} ms under load"),
         }
     }
 
@@ -195,7 +192,8 @@ impl FaultKind {
             Self::DnsDelay { add_ms }
             | Self::PathDelay { add_ms }
             | Self::TlsDelay { add_ms }
-            | Self::ServerDelay { add_ms } => delay(add_ms),
+            | Self::ServerDelay { add_ms }
+            | Self::Bufferbloat { add_ms } => delay(add_ms),
             Self::ServerTail { share: s, from_ms, to_ms } => {
                 share(s) && delay(from_ms) && delay(to_ms) && from_ms <= to_ms
             }
@@ -220,89 +218,58 @@ impl Scope {
             Self::Isp(isp) => of.isp == *isp,
             Self::Resolver(resolver) => of.resolver == *resolver,
             Self::Client(client) => of.id == *client,
-            Self::Target(target) => url == target,
+            Self::Target(target) | Self::Address { target, .. } => url == target,
             Self::Cell { client, target } => of.id == *client && url == target,
         }
     }
-}
 
-/// A kind of scope that a random fault may have.
-#[derive(Clone, Copy)]
-enum Where {
-    Global,
-    Site,
-    Resolver,
-    Client,
-    Target,
-    Cell,
-}
-
-/// What random faults are drawn from: kinds, magnitudes and scopes of the benchmark.
-type Draw = (fn(&mut Random) -> FaultKind, &'static [Where]);
-const DRAWS: [Draw; 13] = {
-    use FaultKind as K;
-    use Where::{Cell, Client, Global, Resolver, Site, Target};
-    [
-        (|r| K::DnsDelay { add_ms: ms(r, 60.0, 400.0) }, &[Resolver, Client]),
-        (|r| K::DnsServfail { share: share(r, 0.5, 1.0) }, &[Resolver, Target]),
-        (|r| K::SynLoss { share: share(r, 0.15, 0.5) }, &[Site, Target, Client]),
-        (|r| K::PathDelay { add_ms: ms(r, 25.0, 150.0) }, &[Site, Client, Cell]),
-        (|r| K::TlsDelay { add_ms: ms(r, 60.0, 300.0) }, &[Target]),
-        (|r| K::ServerDelay { add_ms: ms(r, 120.0, 800.0) }, &[Target]),
-        (|_| K::ServerTail { share: 0.3, from_ms: 500.0, to_ms: 2000.0 }, &[Target]),
-        (|r| K::SlowDrip { factor: share(r, 0.1, 0.5) }, &[Target]),
-        (|r| K::RateLimit { factor: share(r, 0.2, 0.6) }, &[Client, Site]),
-        (|r| K::Loss { share: share(r, 0.01, 0.04) }, &[Site, Client, Cell]),
-        (|r| K::OutageTcp { share: share(r, 0.5, 1.0) }, &[Target, Site, Global]),
-        (|r| K::Http5xx { share: share(r, 0.3, 1.0) }, &[Target, Site, Global]),
-        (|_| K::Cert, &[Target, Site, Global]),
-    ]
-};
-
-fn ms(random: &mut Random, low: f64, high: f64) -> f64 {
-    libm::round(random.between(low, high))
-}
-
-fn share(random: &mut Random, low: f64, high: f64) -> f64 {
-    libm::round(random.between(low, high) * 1000.0) / 1000.0
-}
-
-/// Faults one after the other, every kind once before any comes again.
-pub(super) fn random_faults(scenario: &Scenario, random: &mut Random) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut deck: Vec<Draw> = Vec::new();
-    let mut minute = 0;
-    if scenario.clients.is_empty() || scenario.targets.is_empty() {
-        return faults;
+    /// Whether it takes in what goes to this one of a target's addresses.
+    pub(super) fn holds_address(&self, address: usize) -> bool {
+        match self {
+            Self::Address { nth, .. } => *nth as usize == address,
+            _ => true,
+        }
     }
-    loop {
-        if deck.is_empty() {
-            deck.extend(DRAWS);
-        }
-        let from_minute = minute + random.whole(20, 35);
-        let minutes = random.whole(8, 20);
-        minute = from_minute + minutes;
-        if minute > scenario.minutes {
-            return faults;
-        }
-        let (kind, scopes) = deck.swap_remove(random.index(deck.len()));
-        let kind = kind(random);
-        let scope = random_scope(scenario, random, scopes);
-        faults.push(Fault { kind, scope, from_minute, minutes });
+
+    /// What kind of thing it is, and which one. Those without a name have an empty one, and an
+    /// address the one it is given.
+    pub(super) fn named(&self, address: impl Fn(&str, u32) -> String) -> ScopeName {
+        let (kind, id) = match self {
+            Self::Global => ("global", String::new()),
+            Self::Site(id) => ("site", id.clone()),
+            Self::Isp(id) => ("isp", id.clone()),
+            Self::Resolver(id) => ("resolver", id.clone()),
+            Self::Client(id) => ("client", id.clone()),
+            Self::Target(id) => ("target", id.clone()),
+            Self::Cell { client, target } => ("cell", format!("{client} {target}")),
+            Self::Address { target, nth } => ("address", address(target, *nth)),
+        };
+        ScopeName { kind: kind.to_owned(), id }
     }
 }
 
-fn random_scope(scenario: &Scenario, random: &mut Random, scopes: &[Where]) -> Scope {
-    let scope = scopes[random.index(scopes.len())];
-    // A client is drawn for its site or resolver too, so that each counts by its size.
-    let client = &scenario.clients[random.index(scenario.clients.len())];
-    let target = &scenario.targets[random.index(scenario.targets.len())];
-    match scope {
-        Where::Global => Scope::Global,
-        Where::Site => Scope::Site(client.site.clone()),
-        Where::Resolver => Scope::Resolver(client.resolver.clone()),
-        Where::Client => Scope::Client(client.id.clone()),
-        Where::Target => Scope::Target(target.clone()),
-        Where::Cell => Scope::Cell { client: client.id.clone(), target: target.clone() },
+/// The name of a scope, as a diagnosis would tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ScopeName {
+    /// `global`, `site`, `isp`, `resolver`, `client`, `target`, `address` or `cell`.
+    pub kind: String,
+    /// Which one; of a cell the client and the target with a space between, of `global` nothing.
+    pub id: String,
+}
+
+impl ScopeName {
+    /// Whether it takes in what this client measures of this address of this target.
+    pub(super) fn holds(&self, client: &Client, target: &str, address: &str) -> bool {
+        match self.kind.as_str() {
+            "global" => true,
+            "site" => client.site == self.id,
+            "isp" => client.isp == self.id,
+            "resolver" => client.resolver == self.id,
+            "client" => client.id == self.id,
+            "target" => target == self.id,
+            "address" => address == self.id,
+            "cell" => self.id.split_once(' ') == Some((client.id.as_str(), target)),
+            _ => false,
+        }
     }
 }

@@ -26,6 +26,8 @@ const SLOW_FACTOR: f64 = 3.0;
 /// Share of the round trips that meet a queue, and its mean.
 const SPIKES: f64 = 0.006;
 const SPIKE_MS: f64 = 60.0;
+/// What a transfer adds to the round trip, as usual.
+const QUEUE_MS: f64 = 12.0;
 
 /// Where a measurement is taken: a client and a target, in medians.
 #[derive(Clone, Copy, Debug)]
@@ -43,10 +45,14 @@ pub(super) struct Modelled {
     pub(super) resolver_ms: Option<f64>,
     /// Share of the look-ups the resolver has to ask others for.
     pub(super) miss_share: f64,
+    /// Share that a cache in the client answers.
+    pub(super) stub_share: f64,
+    /// Share that is asked again, and after how long.
+    pub(super) resends: (f64, f64),
     /// Round trip to the target.
     pub(super) rtt_ms: f64,
-    /// Whether there is a handshake.
-    pub(super) tls: bool,
+    /// Round trips of the handshake; 0: there is none.
+    pub(super) tls_trips: u8,
     /// Median of the server's own time, and the deviation of its logarithm.
     pub(super) server_ms: f64,
     pub(super) server_sigma: f64,
@@ -77,6 +83,24 @@ pub(super) struct Moment {
     pub(super) rate: f64,
     /// On jitter and spikes.
     pub(super) noise: f64,
+    /// Milliseconds more or less by another route.
+    pub(super) route_ms: f64,
+    /// Milliseconds more a round trip in a burst, which each takes differently.
+    pub(super) burst_ms: f64,
+    /// Milliseconds until anything passes again.
+    pub(super) gap_ms: f64,
+}
+
+impl Moment {
+    pub(super) const USUAL: Self = Self {
+        rtt: 1.0,
+        server: 1.0,
+        rate: 1.0,
+        noise: 1.0,
+        route_ms: 0.0,
+        burst_ms: 0.0,
+        gap_ms: 0.0,
+    };
 }
 
 /// What faults do to a cell, all of them together.
@@ -97,6 +121,7 @@ pub(super) struct Strain {
     refused: f64,
     unavailable: f64,
     expired: bool,
+    loaded_ms: f64,
 }
 
 /// The random numbers of one measurement: always all of them, so that a fault changes what it
@@ -120,6 +145,23 @@ pub(super) struct Draws {
     u_tail: f64,
     u_tail_ms: f64,
     u_fail: [f64; 5],
+    z_idle: f64,
+    z_loaded: f64,
+    /// Of a world that is not tidy.
+    pub(super) rough: Option<Rough>,
+}
+
+/// The random numbers of what is untidy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rough {
+    u_stub: f64,
+    u_resend: f64,
+    z_burst: [f64; 4],
+    z_trip: f64,
+    pub(super) u_missing: f64,
+    pub(super) u_doubled: f64,
+    pub(super) u_later: f64,
+    pub(super) u_address: f64,
 }
 
 /// What was measured: whole microseconds and bits a second; absent where it was not reached.
@@ -131,6 +173,8 @@ pub(super) struct Sample {
     pub(super) ttfb: Option<u64>,
     pub(super) transfer: Option<u64>,
     pub(super) bps: Option<u64>,
+    /// The round trip at rest, at its shortest, and under load.
+    pub(super) trips: Option<[u64; 3]>,
     pub(super) failure: Option<(ErrorStage, &'static str)>,
     pub(super) status: Option<u16>,
 }
@@ -155,6 +199,24 @@ impl Draws {
             u_tail: random.unit(),
             u_tail_ms: random.unit(),
             u_fail: std::array::from_fn(|_| random.unit()),
+            z_idle: random.normal(),
+            z_loaded: random.normal(),
+            rough: None,
+        }
+    }
+}
+
+impl Rough {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        Self {
+            u_stub: random.unit(),
+            u_resend: random.unit(),
+            z_burst: std::array::from_fn(|_| random.normal()),
+            z_trip: random.normal(),
+            u_missing: random.unit(),
+            u_doubled: random.unit(),
+            u_later: random.unit(),
+            u_address: random.unit(),
         }
     }
 }
@@ -176,6 +238,7 @@ impl Default for Strain {
             refused: 0.0,
             unavailable: 0.0,
             expired: false,
+            loaded_ms: 0.0,
         }
     }
 }
@@ -204,6 +267,7 @@ impl Strain {
             FaultKind::OutageTcp { share } => self.refused = either(self.refused, share),
             FaultKind::Http5xx { share } => self.unavailable = either(self.unavailable, share),
             FaultKind::Cert => self.expired = true,
+            FaultKind::Bufferbloat { add_ms } => self.loaded_ms += add_ms,
         }
     }
 }
@@ -215,6 +279,10 @@ struct Stages {
     tls: Option<f64>,
     ttfb: f64,
     bps: Option<f64>,
+    /// At rest, at its shortest, and under load.
+    trips: [f64; 3],
+    /// Whether the look-up was answered without the resolver.
+    stubbed: bool,
 }
 
 /// Measures once.
@@ -229,7 +297,7 @@ pub(super) fn measure(path: &Path, moment: &Moment, strain: &Strain, d: &Draws) 
     };
     // A SYN or its answer may be lost; of the handshake's flight, one of about three packets.
     let syn_lost = 1.0 - (1.0 - 2.0 * loss).max(0.0) * (1.0 - strain.syn_loss);
-    let tcp = stages.tcp + waits(d.u_syn, syn_lost, SYN_RTO_MS);
+    let tcp = stages.tcp + waits(d.u_syn, syn_lost, SYN_RTO_MS) + until_resent(moment.gap_ms);
     let tls = stages.tls.map(|tls| tls + strain.tls_ms + waits(d.u_data, 3.0 * loss, DATA_RTO_MS));
     let tail = if d.u_tail < strain.tail_share {
         strain.tail_ms.0 + (strain.tail_ms.1 - strain.tail_ms.0) * d.u_tail_ms
@@ -243,13 +311,13 @@ pub(super) fn measure(path: &Path, moment: &Moment, strain: &Strain, d: &Draws) 
     let mut sample = Sample::default();
     if let Some(dns) = stages.dns {
         let u = d.u_fail[0];
-        if u < strain.servfail {
+        if u < strain.servfail && !stages.stubbed {
             return sample.failed(ErrorStage::Dns, "dns.servfail");
         }
         if usual(u) {
             return sample.failed(ErrorStage::Dns, "dns.timeout");
         }
-        sample.dns = Some(micros(dns + strain.dns_ms));
+        sample.dns = Some(micros(dns + if stages.stubbed { 0.0 } else { strain.dns_ms }));
     }
     let u = d.u_fail[1];
     if u < strain.refused {
@@ -287,6 +355,7 @@ pub(super) fn measure(path: &Path, moment: &Moment, strain: &Strain, d: &Draws) 
         return sample.failed(ErrorStage::Throughput, "body.truncated");
     }
     sample.bps = Some(whole(bps));
+    sample.trips = Some(stages.trips.map(micros));
     if OBJECT_BITS / bps > OBJECT_SECONDS {
         return sample.failed(ErrorStage::ThroughputTimeout, "body.timed_out");
     }
@@ -295,7 +364,16 @@ pub(super) fn measure(path: &Path, moment: &Moment, strain: &Strain, d: &Draws) 
 
 impl Modelled {
     fn stages(&self, moment: &Moment, strain: &Strain, d: &Draws) -> Stages {
-        let rtt = self.rtt_ms * moment.rtt + strain.rtt_ms;
+        // Another route is never more than 40 % shorter.
+        let route = moment.route_ms.max(-0.4 * self.rtt_ms);
+        let rtt = self.rtt_ms * moment.rtt + route + strain.rtt_ms;
+        let burst = |i: usize| {
+            let z = d.rough.map_or(0.0, |rough| rough.z_burst[i]);
+            if moment.burst_ms > 0.0 { log_normal(moment.burst_ms, 0.5, z) } else { 0.0 }
+        };
+        let rough = |pick: fn(&Rough) -> f64| d.rough.as_ref().map_or(1.0, pick);
+        let stubbed = rough(|r| r.u_stub) < self.stub_share;
+        let resent = !stubbed && rough(|r| r.u_resend) < self.resends.0;
         let trip = |z: f64, u_spike: f64| {
             // What of the uniform lies under the share of spikes is uniform there again.
             let spike = (u_spike < SPIKES).then(|| exponential(SPIKE_MS, u_spike / SPIKES));
@@ -303,10 +381,18 @@ impl Modelled {
         };
         let dns = self.resolver_ms.map(|resolver| {
             let miss = (d.u_miss < self.miss_share).then(|| log_normal(35.0, 0.8, d.z_miss));
-            resolver * moment.rtt + log_normal(0.8, 0.8, d.z_dns) + miss.unwrap_or(0.0)
+            if stubbed {
+                return log_normal(0.3, 0.3, d.z_dns);
+            }
+            let again = if resent { self.resends.1 } else { 0.0 };
+            let asked = resolver * moment.rtt + log_normal(0.8, 0.8, d.z_dns) + again;
+            asked + miss.unwrap_or(0.0) + burst(3)
         });
-        let tls =
-            self.tls.then(|| trip(d.z_tls, d.u_spike[1]) + log_normal(3.0, 0.4, d.z_handshake));
+        let tls = (self.tls_trips > 0).then(|| {
+            let first = trip(d.z_tls, d.u_spike[1]) + log_normal(3.0, 0.4, d.z_handshake);
+            let second = d.rough.filter(|_| self.tls_trips > 1).map(|r| trip(r.z_trip, 1.0));
+            first + second.unwrap_or(0.0) + burst(1)
+        });
         let slow = if d.u_slow < SLOW_REQUESTS { SLOW_FACTOR } else { 1.0 };
         let server = log_normal(self.server_ms * moment.server, self.server_sigma, d.z_server);
         let usual = self.access_bps.min(mathis(self.rtt_ms, self.loss));
@@ -314,10 +400,16 @@ impl Modelled {
         let rate = rate * moment.rate * log_normal(1.0, 0.12, d.z_rate) * strain.drip;
         Stages {
             dns,
-            tcp: trip(d.z_tcp, d.u_spike[0]),
+            tcp: trip(d.z_tcp, d.u_spike[0]) + burst(0),
             tls,
-            ttfb: trip(d.z_ttfb, d.u_spike[2]) + server * slow,
+            ttfb: trip(d.z_ttfb, d.u_spike[2]) + server * slow + burst(2),
             bps: Some(strain.cap.map_or(rate, |cap| rate.min(usual * cap))),
+            trips: [
+                trip(d.z_idle, 1.0) + burst(0),
+                rtt,
+                rtt + burst(1) + strain.loaded_ms + log_normal(QUEUE_MS, 0.5, d.z_loaded),
+            ],
+            stubbed,
         }
     }
 }
@@ -337,6 +429,12 @@ impl Given {
             tls: self.tls_ms.map(|tls| around(tls, d.z_tls) + strain.rtt_ms),
             ttfb: around(self.ttfb_ms, d.z_ttfb) + strain.rtt_ms,
             bps,
+            trips: [
+                around(self.tcp_ms, d.z_idle) + strain.rtt_ms,
+                self.tcp_ms + strain.rtt_ms,
+                around(self.tcp_ms + QUEUE_MS, d.z_loaded) + strain.rtt_ms + strain.loaded_ms,
+            ],
+            stubbed: false,
         }
     }
 }
@@ -344,6 +442,12 @@ impl Given {
 impl Sample {
     fn failed(self, stage: ErrorStage, kind: &'static str) -> Self {
         Self { failure: Some((stage, kind)), ..self }
+    }
+
+    /// The same without a measurement of the throughput.
+    pub(super) fn without_throughput(self) -> Self {
+        let failure = self.failure.filter(|(stage, _)| !stage.is_throughput());
+        Self { bps: None, trips: None, failure, ..self }
     }
 
     /// The whole measurement, where a response was read to its end.
@@ -364,6 +468,12 @@ fn waits(u: f64, lost: f64, first_ms: f64) -> f64 {
     }
     let tries = libm::floor(libm::log(u) / libm::log(lost));
     first_ms * (libm::exp2(tries) - 1.0)
+}
+
+/// When a SYN passes that is sent again after 1, 3 and 7 s, where nothing does for this long.
+fn until_resent(gap_ms: f64) -> f64 {
+    let tries = [0.0, SYN_RTO_MS, 3.0 * SYN_RTO_MS, 7.0 * SYN_RTO_MS];
+    tries.into_iter().find(|ms| *ms >= gap_ms).unwrap_or(gap_ms)
 }
 
 /// Rate of eight flows by the formula of Mathis et al. (1997), bits a second.
@@ -389,7 +499,6 @@ fn whole(value: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const USUAL: Moment = Moment { rtt: 1.0, server: 1.0, rate: 1.0, noise: 1.0 };
     const GIVEN: Path = Path::Given(Given {
         dns_ms: Some(2.0),
         tcp_ms: 10.0,
@@ -418,6 +527,9 @@ mod tests {
         u_tail: 0.5,
         u_tail_ms: 0.5,
         u_fail: [0.5; 5],
+        z_idle: 0.0,
+        z_loaded: 0.0,
+        rough: None,
     };
 
     fn under(kinds: &[FaultKind]) -> Sample {
@@ -425,7 +537,7 @@ mod tests {
         for kind in kinds {
             strain.add(*kind);
         }
-        measure(&GIVEN, &USUAL, &strain, &MIDDLE)
+        measure(&GIVEN, &Moment::USUAL, &strain, &MIDDLE)
     }
 
     fn ms(sample: Sample) -> [Option<u64>; 4] {
@@ -491,12 +603,27 @@ mod tests {
     }
 
     #[test]
+    fn bufferbloat_is_felt_under_load_alone() {
+        let usual = under(&[]);
+        let bloated = under(&[FaultKind::Bufferbloat { add_ms: 200.0 }]);
+        assert_eq!(usual.trips, Some([10_000, 10_000, 22_000]));
+        assert_eq!(bloated.trips, Some([10_000, 10_000, 222_000]));
+        assert_eq!(bloated.total(), usual.total());
+        assert_eq!(usual.without_throughput().trips, None);
+    }
+
+    #[test]
+    fn a_gap_is_waited_for_by_the_timer_of_the_syn() {
+        assert_eq!([0.0, 400.0, 1_500.0, 4_999.0].map(until_resent), [0.0, 1e3, 3e3, 7e3]);
+    }
+
+    #[test]
     fn loss_lowers_the_rate_by_the_square_root() {
         // 8 flows x 1.22 x 1460 x 8 bit / (10 ms x sqrt(0.04)) = 57 Mbit/s.
         let fast = Given { bps: Some(1e9), ..given() };
         let mut strain = Strain::default();
         strain.add(FaultKind::Loss { share: 0.04 });
-        let sample = measure(&Path::Given(fast), &USUAL, &strain, &MIDDLE);
+        let sample = measure(&Path::Given(fast), &Moment::USUAL, &strain, &MIDDLE);
         assert_eq!(sample.bps, Some(56_998_400));
     }
 

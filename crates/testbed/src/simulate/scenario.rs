@@ -1,10 +1,13 @@
 //! What is simulated, as data.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::fault::{self, Fault, FaultKind};
+use super::fault::{self, Fault, FaultKind, Scope, ScopeName};
 use super::random::{Random, Stream};
+use super::untidy::Untidy;
 
 mod check;
 
@@ -31,6 +34,9 @@ pub struct Scenario {
     /// What changes slowly for everyone.
     #[serde(default)]
     pub climate: Climate,
+    /// What is untidy about the world, and no fault.
+    #[serde(default)]
+    pub untidy: Untidy,
     /// Cells whose latencies are given instead of drawn. The first that fits is taken.
     #[serde(default)]
     pub profiles: Vec<CellProfile>,
@@ -128,6 +134,7 @@ impl Scenario {
             clients: (0..clients).map(client).collect(),
             targets: (1..=targets).map(|i| format!("https://service-{i}.example/")).collect(),
             climate: Climate::default(),
+            untidy: Untidy::default(),
             profiles: Vec::new(),
             faults: Vec::new(),
         }
@@ -144,6 +151,13 @@ impl Scenario {
     #[must_use]
     pub fn with_climate(mut self, climate: Climate) -> Self {
         self.climate = climate;
+        self
+    }
+
+    /// Has the world be less tidy.
+    #[must_use]
+    pub fn with_untidy(mut self, untidy: Untidy) -> Self {
+        self.untidy = untidy;
         self
     }
 
@@ -172,12 +186,41 @@ impl Scenario {
         self
     }
 
+    /// The same from this minute on.
+    #[must_use]
+    pub fn random_faults_from(mut self, minute: u32) -> Self {
+        let whole = self.minutes;
+        self.minutes = whole.saturating_sub(minute);
+        let known = self.faults.len();
+        self = self.random_faults();
+        self.minutes = whole;
+        for fault in &mut self.faults[known..] {
+            fault.from_minute += minute;
+        }
+        self
+    }
+
+    /// What a scope takes in, as (client, target, address); empty for what it does not know.
+    pub fn reach(&self, scope: &ScopeName) -> BTreeSet<(String, String, String)> {
+        let mut reach = BTreeSet::new();
+        for target in &self.targets {
+            for address in super::addresses(self, target) {
+                for client in &self.clients {
+                    if scope.holds(client, target, &address) {
+                        reach.insert((client.id.clone(), target.clone(), address.clone()));
+                    }
+                }
+            }
+        }
+        reach
+    }
+
     /// First millisecond after the end.
     pub fn end_ms(&self) -> i64 {
         self.minute_ms(self.minutes)
     }
 
-    /// How many events it holds.
+    /// How many events it holds, before any are lost or doubled.
     pub fn len(&self) -> u64 {
         let cells = self.clients.len() as u64 * self.targets.len() as u64;
         cells * u64::from(self.per_minute) * u64::from(self.minutes)
@@ -195,10 +238,19 @@ impl Scenario {
             .iter()
             .flat_map(|client| self.targets.iter().map(move |target| (client, target)))
             .filter(|(client, target)| {
-                fault.scope.holds(client, target) && self.has_stage(client, target, fault.kind)
+                self.has_address(&fault.scope)
+                    && fault.scope.holds(client, target)
+                    && self.has_stage(client, target, fault.kind)
             })
             .map(|(client, target)| (client.id.as_str(), target.as_str()))
             .collect()
+    }
+
+    fn has_address(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Address { nth, .. } => *nth < self.untidy.addresses.max(1),
+            _ => true,
+        }
     }
 
     fn has_stage(&self, client: &Client, target: &str, broken: FaultKind) -> bool {
@@ -211,7 +263,9 @@ impl Scenario {
             FaultKind::TlsDelay { .. } | FaultKind::Cert => {
                 profile.map_or(place.tls, |profile| profile.tls_ms.is_some())
             }
-            FaultKind::SlowDrip { .. } | FaultKind::RateLimit { .. } => {
+            FaultKind::SlowDrip { .. }
+            | FaultKind::RateLimit { .. }
+            | FaultKind::Bufferbloat { .. } => {
                 profile.is_none_or(|profile| profile.throughput_kbps.is_some())
             }
             _ => true,

@@ -8,6 +8,7 @@ use model::wire::NetworkContext;
 use super::measure::{Given, Modelled, Moment, Path, Strain};
 use super::random::{Random, Stream};
 use super::scenario::{Place, Scenario};
+use super::untidy::{Untidy, Weather};
 
 /// Correlation of a wandering factor from one minute to the next.
 const WANDER_KEPT: f64 = 0.97;
@@ -26,6 +27,19 @@ pub(super) struct World {
     pub(super) cells: Vec<Cell>,
     wanders: Vec<Wander>,
     climate: Moment,
+    /// Absent in a tidy world.
+    pub(super) weather: Option<Weather>,
+    moves: Vec<Move>,
+}
+
+/// A client that is given another resolver.
+#[derive(Clone, Debug)]
+struct Move {
+    minute: u32,
+    client: u32,
+    resolver: String,
+    resolver_ms: f64,
+    miss_share: f64,
 }
 
 /// What each event of a client says about it.
@@ -35,13 +49,15 @@ pub(super) struct ClientText {
     pub(super) resolver: String,
     pub(super) context: NetworkContext,
     pub(super) labels: BTreeMap<String, String>,
+    pub(super) tls_version: &'static str,
 }
 
 /// What each event of a target says about it.
 #[derive(Clone, Debug)]
 pub(super) struct TargetText {
     pub(super) url: String,
-    pub(super) address: String,
+    /// One or more.
+    pub(super) addresses: Vec<String>,
     pub(super) address_family: u8,
     pub(super) certificate_days: u32,
 }
@@ -52,8 +68,10 @@ pub(super) struct Cell {
     pub(super) client: u32,
     pub(super) target: u32,
     pub(super) path: Path,
-    pub(super) strain: Strain,
+    /// By which of the target's addresses.
+    pub(super) strains: [Strain; 2],
     pub(super) schedule: Stream,
+    pub(super) rough: Stream,
     pub(super) events: Stream,
     /// Places of the three wandering factors.
     rtt: u32,
@@ -72,10 +90,13 @@ struct Wander {
 impl World {
     pub(super) fn new(scenario: &Scenario, random: &mut Random) -> Self {
         let mut wanders = Wanders::default();
+        let mut moves = Vec::new();
         let noise = scenario.climate.noise;
+        let untidy = &scenario.untidy;
         let mut cells = Vec::with_capacity(scenario.clients.len() * scenario.targets.len());
         for (c, client) in (0..).zip(&scenario.clients) {
-            let line = Line::draw(random, client);
+            let line = Line::draw(random, client, untidy);
+            moves.extend(Move::draw(random, scenario, c, &line));
             for (t, target) in (0..).zip(&scenario.targets) {
                 let given = scenario.profiles.iter().find(|p| p.holds(&client.id, target));
                 let path = match given {
@@ -93,8 +114,9 @@ impl World {
                     client: c,
                     target: t,
                     path,
-                    strain: Strain::default(),
+                    strains: [Strain::default(); 2],
                     schedule: Stream::of(&["schedule", &client.id, target]),
+                    rough: Stream::of(&["rough", &client.id, target]),
                     events: Stream::of(&["events", &client.id, target]),
                     rtt: wanders.place(&["path", &client.site, target], WANDER_RTT * noise),
                     server: wanders.place(&["server", target], WANDER_SERVER * noise),
@@ -102,12 +124,21 @@ impl World {
                 });
             }
         }
+        let text = |client| ClientText::draw(random, client, untidy);
+        let clients: Vec<_> = scenario.clients.iter().map(text).collect();
+        let weather = (!untidy.is_off()).then(|| {
+            let wireless = clients.iter().map(|c| c.context.interface_type == "wifi");
+            Weather::new(scenario, random, &wireless.collect::<Vec<_>>())
+        });
+        let target = |url: &String| TargetText::draw(random, url, untidy.addresses);
         Self {
-            clients: scenario.clients.iter().map(|c| ClientText::draw(random, c)).collect(),
-            targets: scenario.targets.iter().map(|url| TargetText::draw(random, url)).collect(),
+            targets: scenario.targets.iter().map(target).collect(),
+            clients,
+            weather,
+            moves,
             cells,
             wanders: wanders.all,
-            climate: Moment { rtt: 1.0, server: 1.0, rate: 1.0, noise },
+            climate: Moment { noise, ..Moment::USUAL },
         }
     }
 
@@ -123,43 +154,71 @@ impl World {
             };
         }
         let climate = &scenario.climate;
-        let evening = evening(scenario.minute_ms(minute));
+        let now_ms = scenario.minute_ms(minute);
+        let calm = if is_weekend(now_ms) { 1.0 - scenario.untidy.weekend } else { 1.0 };
+        let evening = evening(now_ms) * calm;
         let grown = libm::pow(1.0 + climate.drift_per_hour, f64::from(minute) / 60.0);
         self.climate.rtt = (1.0 + climate.evening_peak * evening) * grown;
-        self.climate.server = grown;
+        self.climate.server = grown * calm;
         self.climate.rate = 1.0 - EVENING_RATE.min(climate.evening_peak / 2.0) * evening;
 
-        let faults = &scenario.faults;
-        // Faults begin and end with a minute: between those nothing changes.
-        let turns = faults
-            .iter()
-            .any(|f| minute == f.from_minute || minute == f.from_minute.saturating_add(f.minutes));
-        if turns {
-            for cell in &mut self.cells {
-                let client = &scenario.clients[cell.client as usize];
-                let target = &scenario.targets[cell.target as usize];
-                cell.strain = Strain::default();
-                for fault in faults {
-                    let age = minute.checked_sub(fault.from_minute);
-                    if age.is_some_and(|age| age < fault.minutes)
-                        && fault.scope.holds(client, target)
-                    {
-                        cell.strain.add(fault.kind);
+        if let Some(weather) = &mut self.weather {
+            weather.advance(random, now_ms);
+        }
+        self.change_resolvers(minute);
+        // Faults change with a minute: between those nothing does.
+        if scenario.faults.iter().any(|fault| fault.turns(minute)) {
+            self.strain(scenario, minute);
+        }
+    }
+
+    fn strain(&mut self, scenario: &Scenario, minute: u32) {
+        let now = |fault: &'_ super::Fault| fault.at(minute);
+        let faults: Vec<_> =
+            scenario.faults.iter().filter_map(|f| Some((&f.scope, now(f)?))).collect();
+        for cell in &mut self.cells {
+            let client = &scenario.clients[cell.client as usize];
+            let target = &scenario.targets[cell.target as usize];
+            cell.strains = [Strain::default(); 2];
+            for (scope, kind) in faults.iter().filter(|(scope, _)| scope.holds(client, target)) {
+                for (address, strain) in cell.strains.iter_mut().enumerate() {
+                    if scope.holds_address(address) {
+                        strain.add(*kind);
                     }
                 }
             }
         }
     }
 
-    /// How the minute stands for a cell.
-    pub(super) fn moment(&self, cell: &Cell) -> Moment {
+    fn change_resolvers(&mut self, minute: u32) {
+        for change in self.moves.iter().filter(|change| change.minute == minute) {
+            let client = &mut self.clients[change.client as usize];
+            client.resolver.clone_from(&change.resolver);
+            client.labels.insert("resolver".to_owned(), change.resolver.clone());
+            for cell in self.cells.iter_mut().filter(|cell| cell.client == change.client) {
+                if let Path::Modelled(path) = &mut cell.path {
+                    path.resolver_ms = path.resolver_ms.map(|_| change.resolver_ms);
+                    path.miss_share = change.miss_share;
+                }
+            }
+        }
+    }
+
+    /// How it stands for a cell, given by its place, at a time of the minute.
+    pub(super) fn moment(&self, place: u32, ts_ms: i64) -> Moment {
+        let cell = &self.cells[place as usize];
         let wander = |place: u32| libm::exp(self.wanders[place as usize].log);
-        Moment {
+        let mut moment = Moment {
             rtt: self.climate.rtt * wander(cell.rtt),
             server: self.climate.server * wander(cell.server),
             rate: self.climate.rate * wander(cell.rate),
-            noise: self.climate.noise,
+            ..self.climate
+        };
+        if let Some(weather) = &self.weather {
+            let at = [place, cell.client, cell.target].map(|place| place as usize);
+            weather.weigh(&mut moment, at, ts_ms);
         }
+        moment
     }
 }
 
@@ -170,21 +229,59 @@ struct Line {
     loss: f64,
     resolver_ms: f64,
     miss_share: f64,
+    stub_share: f64,
+    resends: (f64, f64),
+    tls_trips: u8,
+}
+
+impl Move {
+    /// To the resolver of the next client that has another one.
+    fn draw(random: &mut Random, scenario: &Scenario, client: u32, line: &Line) -> Option<Self> {
+        let own = &scenario.clients[client as usize];
+        let drawn = random.at(Stream::of(&["moves to", &own.id]), 0);
+        let (moves, when) = (drawn.unit() < scenario.untidy.resolver_changes, drawn.unit());
+        let mut others = scenario.clients.iter().cycle().skip(client as usize);
+        let other = others
+            .by_ref()
+            .take(scenario.clients.len())
+            .find(|other| moves && other.resolver != own.resolver)?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1")]
+        let minute = (f64::from(scenario.minutes) * (0.3 + 0.6 * when)) as u32;
+        let (beyond_ms, miss_share) = resolver(random, &other.resolver);
+        Some(Self {
+            minute,
+            client,
+            resolver: other.resolver.clone(),
+            resolver_ms: line.access_ms + beyond_ms,
+            miss_share,
+        })
+    }
+}
+
+/// The round trip to a resolver beyond the client's line, and the share it has to ask others for.
+fn resolver(random: &mut Random, address: &str) -> (f64, f64) {
+    let own = random.at(Stream::of(&["resolver", address]), 0);
+    (own.log_normal(3.0, 0.5), own.between(0.08, 0.25))
 }
 
 impl Line {
-    fn draw(random: &mut Random, client: &super::Client) -> Self {
+    fn draw(random: &mut Random, client: &super::Client, untidy: &Untidy) -> Self {
         let own = random.at(Stream::of(&["client", &client.id]), 0);
         let access_ms = own.log_normal(12.0, 0.5);
         let access_bps = own.log_normal(80e6, 0.7);
         let loss = random.at(Stream::of(&["site", &client.site]), 0).log_normal(2e-4, 0.8);
-        let resolver = random.at(Stream::of(&["resolver", &client.resolver]), 0);
+        let (beyond_ms, miss_share) = resolver(random, &client.resolver);
+        let resend_ms = random.at(Stream::of(&["resend", &client.id]), 0).unit();
+        let tls12 = has_tls12(random, client, untidy);
         Self {
             access_ms,
             access_bps,
             loss,
-            resolver_ms: access_ms + resolver.log_normal(3.0, 0.5),
-            miss_share: resolver.between(0.08, 0.25),
+            resolver_ms: access_ms + beyond_ms,
+            miss_share,
+            stub_share: untidy.stub_hits,
+            resends: (untidy.dns_resends, if resend_ms < 0.5 { 1_000.0 } else { 5_000.0 }),
+            tls_trips: if tls12 { 2 } else { 1 },
         }
     }
 
@@ -196,8 +293,10 @@ impl Line {
         Modelled {
             resolver_ms: place.named.then_some(self.resolver_ms),
             miss_share: self.miss_share,
+            stub_share: self.stub_share,
+            resends: self.resends,
             rtt_ms: self.access_ms + core_ms,
-            tls: place.tls,
+            tls_trips: if place.tls { self.tls_trips } else { 0 },
             server_ms: server.log_normal(60.0, 0.6),
             server_sigma: server.between(0.25, 0.45),
             access_bps: self.access_bps,
@@ -208,7 +307,8 @@ impl Line {
 }
 
 impl ClientText {
-    fn draw(random: &mut Random, client: &super::Client) -> Self {
+    fn draw(random: &mut Random, client: &super::Client, untidy: &Untidy) -> Self {
+        let tls12 = has_tls12(random, client, untidy);
         let interface = match random.at(Stream::of(&["interface", &client.id]), 0).unit() {
             u if u < 0.5 => "wifi",
             u if u < 0.9 => "ethernet",
@@ -224,12 +324,13 @@ impl ClientText {
                 user_label: None,
             },
             labels: labels.map(|(name, value)| (name.to_owned(), value.clone())).into(),
+            tls_version: if tls12 { "1.2" } else { "1.3" },
         }
     }
 }
 
 impl TargetText {
-    fn draw(random: &mut Random, url: &str) -> Self {
+    fn draw(random: &mut Random, url: &str, addresses: u32) -> Self {
         let own = random.at(Stream::of(&["address", url]), 0);
         let certificate_days = own.whole(20, 89);
         let literal = url::Url::parse(url).ok().and_then(|url| match url.host()? {
@@ -237,16 +338,28 @@ impl TargetText {
             url::Host::Ipv6(ip) => Some(std::net::IpAddr::from(ip)),
             url::Host::Domain(_) => None,
         });
-        // 203.0.113.0/24 is for documentation.
-        let drawn = || std::net::IpAddr::from([203, 0, 113, 1 + (own.bits() % 254) as u8]);
-        let address = literal.unwrap_or_else(drawn);
+        let last = 1 + (own.bits() % 254) as u8;
+        // Both nets are for documentation.
+        let drawn = [[203, 0, 113, last], [198, 51, 100, last]].map(std::net::IpAddr::from);
+        let address = literal.unwrap_or(drawn[0]);
+        let second = (addresses > 1 && literal.is_none()).then(|| drawn[1].to_string());
         Self {
             url: url.to_owned(),
-            address: address.to_string(),
+            addresses: std::iter::once(address.to_string()).chain(second).collect(),
             address_family: if address.is_ipv4() { 4 } else { 6 },
             certificate_days,
         }
     }
+}
+
+fn has_tls12(random: &mut Random, client: &super::Client, untidy: &Untidy) -> bool {
+    random.at(Stream::of(&["tls version", &client.id]), 0).unit() < untidy.tls12
+}
+
+/// The addresses a target of the scenario has, the usual one first.
+pub fn addresses(scenario: &Scenario, target: &str) -> Vec<String> {
+    let mut random = Random::new(scenario.seed);
+    TargetText::draw(&mut random, target, scenario.untidy.addresses).addresses
 }
 
 /// The wandering factors, one for each name.
@@ -267,6 +380,11 @@ impl Wanders {
     }
 }
 
+/// Whether it is Saturday or Sunday in UTC. The epoch began on a Thursday.
+fn is_weekend(ts_ms: i64) -> bool {
+    matches!((ts_ms.div_euclid(86_400_000) + 3).rem_euclid(7), 5 | 6)
+}
+
 /// 1 at 21:00 UTC, near 0 eight hours from it.
 fn evening(ts_ms: i64) -> f64 {
     const DAY_MS: i64 = 86_400_000;
@@ -281,6 +399,13 @@ fn evening(ts_ms: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_weekend_is_saturday_and_sunday() {
+        // 3 January 1970 was a Saturday.
+        let days = (0..7).filter(|day| is_weekend(day * 86_400_000));
+        assert_eq!(days.collect::<Vec<_>>(), [2, 3]);
+    }
 
     #[test]
     fn the_evening_peaks_at_nine() {

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use model::units::MINUTE_MS;
 use testbed::load::{Sender, Totals};
 use testbed::score::{self, Observed, Score};
-use testbed::simulate::{self, CellProfile, Client, Fault, FaultKind, Scenario, Scope};
+use testbed::simulate::{self, CellProfile, Client, Fault, FaultKind, Scenario, Scope, Shape};
 use tokio::time::Instant;
 
 use super::watch::{self, Watch};
@@ -138,6 +138,7 @@ fn live_probes(world: &World, usual: &Usual, seed: u64, start_ms: i64) -> Scenar
         scope: Scope::Target(target.clone()),
         from_minute,
         minutes,
+        shape: Shape::Steady,
     };
     let mut scenario = Scenario::fleet(seed, 0, 0, start_ms, MINUTES, PER_MINUTE)
         .with_targets([target.as_str()])

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use model::diagnosis::Label;
 use model::units::MINUTE_MS;
 use testbed::score::{self, Observed, Score};
-use testbed::simulate::Truth;
+use testbed::simulate::{ScopeName, Truth};
 use tokio::time::Instant;
 
 use super::faults::{self, LiveFault};
@@ -175,6 +175,8 @@ fn truth(world: &World, fault: LiveFault, from_ms: i64, to_ms: i64) -> Truth {
     let target = world.target_url.to_string();
     Truth {
         label: Some(fault.label()),
+        extended: Some(fault.label()),
+        scope: ScopeName { kind: "target".to_owned(), id: target.clone() },
         kind: fault.kind().to_owned(),
         cells: CLIENTS.map(|client| (client.to_owned(), target.clone())).into(),
         from_ms,

@@ -6,7 +6,7 @@ use model::units::MINUTE_MS;
 
 use super::{Score, Told, score};
 use crate::score::{Delay, Observed};
-use crate::simulate::Truth;
+use crate::simulate::{ScopeName, Truth};
 
 /// One cell watched for a day, broken from minute 100 to 110.
 const DAY: Observed = Observed { from_ms: 0, to_ms: 1440 * MINUTE_MS, cells: 1 };
@@ -14,6 +14,8 @@ const DAY: Observed = Observed { from_ms: 0, to_ms: 1440 * MINUTE_MS, cells: 1 }
 fn truth(label: Option<Label>, clients: &[&str]) -> Truth {
     Truth {
         label,
+        extended: label,
+        scope: ScopeName::default(),
         kind: "dns_delay".into(),
         cells: clients.iter().map(|c| ((*c).into(), "https://t.example/".into())).collect(),
         from_ms: 100 * MINUTE_MS,

@@ -25,6 +25,9 @@ pub enum ScenarioError {
     /// A number of the climate that makes no sense.
     #[error("climate: {0} is out of range")]
     Climate(&'static str),
+    /// A number of what is untidy that makes no sense.
+    #[error("untidy: {0} is out of range")]
+    Untidy(&'static str),
     /// A profile for nobody.
     #[error("profile {0}: no cell has its client and target")]
     ProfileForNobody(usize),
@@ -66,6 +69,7 @@ impl Scenario {
             return Err(ScenarioError::Target(url.clone()));
         }
         self.climate.check().map_err(ScenarioError::Climate)?;
+        self.untidy.check().map_err(ScenarioError::Untidy)?;
         self.check_profiles()?;
         self.check_faults()
     }

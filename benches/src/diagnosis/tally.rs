@@ -1,0 +1,83 @@
+//! What a rule set reached on a world, over its seeds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::units::MINUTE_MS;
+use testbed::score::{LabelScore, Observed, ScopeScore, Score, scopes, score};
+use testbed::simulate::{Scenario, Truth, truths};
+
+use super::detector::{Labels, Output};
+use super::told::runs;
+
+/// Sums over traces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// The rule set.
+    pub(crate) rules: &'static str,
+    /// One a trace.
+    pub(crate) scores: Vec<Score>,
+    /// By label.
+    pub(crate) labels: BTreeMap<String, LabelScore>,
+    /// By the fault's label and what it was told, in cells.
+    pub(crate) confusion: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Of incidents; absent where none was told.
+    pub(crate) scopes: Option<ScopeScore>,
+    /// Cells, and those of which a drift was noted within a day.
+    pub(crate) noted: (usize, usize),
+    /// Time taken, events made included.
+    pub(crate) took: Duration,
+    /// Measurements judged.
+    pub(crate) events: u64,
+}
+
+const DAY_MS: i64 = 1_440 * MINUTE_MS;
+
+impl Tally {
+    /// Of nothing yet.
+    pub(crate) fn of(rules: &'static str) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// Adds what was told of a trace.
+    pub(crate) fn add(&mut self, scenario: &Scenario, output: &Output, took: Duration) {
+        let known = |truth: Truth| match output.labels {
+            Labels::Four => truth.four(),
+            Labels::Classic => truth,
+            Labels::Extended => truth.extended(),
+        };
+        let truths: Vec<Truth> = truths(scenario).into_iter().map(known).collect();
+        let cells = scenario.clients.len() * scenario.targets.len();
+        let observed =
+            Observed { from_ms: scenario.start_ms, to_ms: scenario.end_ms(), cells: cells as u64 };
+        let score = score(&truths, &runs(&output.verdicts), &observed);
+        for (label, of_label) in &score.labels {
+            self.labels.entry(label.clone()).or_default().merge(of_label);
+        }
+        for (label, told) in &score.confusion {
+            let mine = self.confusion.entry(label.clone()).or_default();
+            told.iter().for_each(|(told, n)| *mine.entry(told.clone()).or_default() += n);
+        }
+        if !output.incidents.is_empty() {
+            let scopes = scopes(scenario, &truths, &output.incidents);
+            self.scopes.get_or_insert_default().merge(&scopes);
+        }
+        let soon = output.notes.iter().filter(|note| note.at_ms < scenario.start_ms + DAY_MS);
+        let noted: BTreeSet<_> = soon.map(|note| (&note.client, &note.target)).collect();
+        self.noted = (self.noted.0 + cells, self.noted.1 + noted.len());
+        self.took += took;
+        self.events += scenario.len();
+        self.scores.push(score);
+    }
+
+    /// A sum over the traces.
+    pub(crate) fn sum(&self, of: impl Fn(&Score) -> u64) -> u64 {
+        self.scores.iter().map(of).sum()
+    }
+
+    /// A mean over the traces that have it.
+    pub(crate) fn mean(&self, of: impl Fn(&Score) -> Option<f64>) -> Option<f64> {
+        let all: Vec<f64> = self.scores.iter().filter_map(of).collect();
+        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+    }
+}
