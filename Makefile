@@ -10,7 +10,7 @@ QOE = $(CARGO_TARGET_DIR)/release/qoe
 PROBE = $(CARGO_TARGET_DIR)/$(HOST)/small/qoe-probe
 
 .DEFAULT_GOAL := help
-.PHONY: help build probe demo test check bench bench-pipeline bench-probe fuzz chaos chaos-mutants servers install clean
+.PHONY: help build probe demo test check bench bench-pipeline bench-probe bench-diagnosis fuzz chaos chaos-mutants servers install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ bench-pipeline: servers ## Print the ratios of the distributed shape, from HTTP 
 bench-probe: probe ## Print what the probe says against the packets, blackbox_exporter and curl (about 10 min)
 	$(CARGO) build --locked --release -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench --probe $(PROBE) accuracy probe check download many link $(ARGS)
+
+bench-diagnosis: ## Score diagnoses on worlds whose faults are known (ARGS="--quick")
+	$(CARGO) build --locked --release -p qoe-bench
+	$(CARGO_TARGET_DIR)/release/qoe-bench diagnosis $(ARGS)
 
 fuzz: ## Fuzz what reads strangers' bytes, each target for SECONDS (default 60; needs cargo-fuzz, g++)
 	@for target in $(FUZZ_TARGETS); do \
