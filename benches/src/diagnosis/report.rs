@@ -30,6 +30,8 @@ pub(crate) fn text(world: &World, per_minute: u32, seeds: &[u64], tallies: &[Tal
         "p90",
         "scope",
         "named",
+        "onset",
+        "per fault",
         "alarms",
         "us/event",
     ];
@@ -47,7 +49,7 @@ pub(crate) fn text(world: &World, per_minute: u32, seeds: &[u64], tallies: &[Tal
     out
 }
 
-fn row(tally: &Tally) -> [String; 12] {
+fn row(tally: &Tally) -> [String; 14] {
     let delay = |pick: fn(testbed::score::Delay) -> u64| {
         #[expect(clippy::cast_precision_loss, reason = "windows")]
         let mean = tally.mean(|score| Some(pick(score.delay?) as f64));
@@ -66,6 +68,8 @@ fn row(tally: &Tally) -> [String; 12] {
         delay(|delay| delay.p90),
         share(tally.scopes.and_then(|scopes| scopes.accuracy())),
         tally.scopes.map_or_else(|| NONE.to_owned(), |s| format!("{} of {}", s.named, s.faults)),
+        share(tally.scopes.and_then(|scopes| scopes.onset_accuracy())),
+        share(tally.scopes.and_then(|scopes| scopes.incidents_per_fault())),
         runs.to_string(),
         format!("{us:.2}"),
     ]

@@ -10,6 +10,8 @@ use crate::simulate::{Scenario, ScopeName, Truth};
 
 /// When the scope is asked for, after the fault's start.
 const ASKED_MS: i64 = 6 * MINUTE_MS;
+/// By how much an onset may be off.
+const ONSET_MS: u64 = 2 * MINUTE_MS.unsigned_abs();
 /// An incident that ended this short before is still the one that is meant.
 const JUST_MS: i64 = 3 * MINUTE_MS;
 
@@ -54,6 +56,10 @@ pub struct ScopeScore {
     pub named: u64,
     /// Those whose scope then takes in the same cells.
     pub right: u64,
+    /// Those whose onset is within two windows of the start.
+    pub onsets: u64,
+    /// Incidents of those faults' labels and cells meanwhile: as many as named faults, at best.
+    pub incidents: u64,
 }
 
 impl ScopeScore {
@@ -62,11 +68,23 @@ impl ScopeScore {
         super::count::ratio(self.right, self.named)
     }
 
+    /// `onsets` of `named`.
+    pub fn onset_accuracy(&self) -> Option<f64> {
+        super::count::ratio(self.onsets, self.named)
+    }
+
+    /// Incidents for each named fault.
+    pub fn incidents_per_fault(&self) -> Option<f64> {
+        super::count::ratio(self.incidents, self.named)
+    }
+
     /// Adds another trace's.
     pub fn merge(&mut self, other: &Self) {
         self.faults += other.faults;
         self.named += other.named;
         self.right += other.right;
+        self.onsets += other.onsets;
+        self.incidents += other.incidents;
     }
 }
 
@@ -89,6 +107,15 @@ pub fn scopes(scenario: &Scenario, truths: &[Truth], told: &[ToldIncident]) -> S
         let best = told.iter().filter(open).max_by_key(|told| (common(told), told.opened_ms));
         let Some(best) = best else { continue };
         score.named += 1;
+        let meanwhile = |told: &&ToldIncident| {
+            Some(told.label) == truth.label
+                && told.opened_ms < truth.to_ms + JUST_MS
+                && told.end_ms.is_none_or(|end_ms| end_ms > truth.from_ms)
+                && common(told) > 0
+        };
+        score.incidents += told.iter().filter(meanwhile).count() as u64;
+        let off_ms = best.onset_ms.abs_diff(truth.from_ms);
+        score.onsets += u64::from(off_ms <= ONSET_MS);
         let then = best.scopes.iter().rev().find(|scope| scope.at_ms <= asked_ms);
         if then.is_some_and(|then| scenario.reach(&then.scope) == scenario.reach(&truth.scope)) {
             score.right += 1;
@@ -128,7 +155,28 @@ mod tests {
             end_ms: Some(at(31)),
         };
         let score = scopes(&scenario, &truths, &[told]);
+        assert_eq!([score.onsets, score.incidents], [score.named; 2]);
         [score.faults, score.named, score.right]
+    }
+
+    #[test]
+    fn incidents_in_pieces_and_with_a_late_onset_are_counted_so() {
+        let scenario = scenario();
+        let truths: Vec<_> = truths(&scenario).into_iter().map(Truth::extended).collect();
+        let at = |minute| scenario.start_ms + minute * MINUTE_MS;
+        let piece = |cell: usize| ToldIncident {
+            label: Label::PathDelay,
+            scopes: Vec::new(),
+            cells: vec![truths[0].cells[cell].clone()],
+            onset_ms: at(23),
+            opened_ms: at(24),
+            last_bad_ms: at(29),
+            end_ms: None,
+        };
+        let score = scopes(&scenario, &truths, &[piece(0), piece(1), piece(2)]);
+        let expected = ScopeScore { faults: 1, named: 1, right: 0, onsets: 0, incidents: 3 };
+        assert_eq!(score, expected);
+        assert_eq!(score.incidents_per_fault(), Some(3.0));
     }
 
     #[test]
