@@ -23,8 +23,8 @@ pub(crate) struct Args {
     /// File of events as probes send them, a JSON object a line; `-` is standard input
     #[arg(long, value_name = "FILE")]
     events: PathBuf,
-    /// File (TOML) that says who is where: [[clients]] id, site, isp, resolver; [[targets]] url,
-    /// addresses; [[resolvers]] id, address
+    /// File (TOML) that says who is where: tables `clients` (id, site, isp, resolver), `targets` (url,
+    /// addresses) and `resolvers` (id, address)
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
     /// Print JSON: every window with its label, every incident from onset to end
