@@ -20,7 +20,6 @@ mod flow;
 mod probes;
 mod rate;
 mod responsiveness;
-mod rpm;
 mod stable;
 mod throughput;
 mod upload;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use model::score::rpm::trimmed_mean;
 use model::wire::{WireTransfer, WireTransfers};
 use tokio::time::{self, Instant as Deadline, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use super::connection::{Connection, SETUP, late};
 use super::flow::Flow;
 use super::probes::{self, HEAD, Sample};
 use super::throughput::{near_side, of_throughput};
-use super::{Allowance, Direction, Found, Goal, LoadOptions, rpm, stable, upload};
+use super::{Allowance, Direction, Found, Goal, LoadOptions, stable, upload};
 use crate::measurement::{Latency, Terms, sides};
 use crate::spread;
 
@@ -138,7 +139,7 @@ impl Run<'_> {
             let told = self.interval(&flows).await;
             rates.push(float(told.bytes) / told.time.as_secs_f64());
             intervals.push(told);
-            if let Some(rpm) = terms(last(&intervals)).as_ref().and_then(rpm::rpm) {
+            if let Some(rpm) = terms(last(&intervals)).as_ref().and_then(Terms::rpm) {
                 responses.push(rpm);
             }
             is_stable = stable::is_stable(&rates) && stable::is_stable(&responses);
@@ -169,7 +170,7 @@ impl Run<'_> {
             loaded: spread::median(&loaded(last)),
             beside,
             jitter: None,
-            rpm: terms.as_ref().and_then(rpm::rpm),
+            rpm: terms.as_ref().and_then(Terms::rpm),
             terms,
             confidence: Some(stable::confidence(intervals.len(), is_stable)),
             bytes: 0,
@@ -249,10 +250,10 @@ fn terms(intervals: &[Told]) -> Option<Terms> {
         }
     }
     Some(Terms {
-        tcp: rpm::trimmed_mean(&tcps)?,
-        tls: rpm::trimmed_mean(&tlss),
-        http: rpm::trimmed_mean(&https)?,
-        loaded: rpm::trimmed_mean(&loaded(intervals))?,
+        tcp: trimmed_mean(&tcps)?,
+        tls: trimmed_mean(&tlss),
+        http: trimmed_mean(&https)?,
+        loaded: trimmed_mean(&loaded(intervals))?,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use model::score::rpm::Terms;
 use model::wire::WireLatency;
 
 use super::ms;
@@ -28,19 +29,6 @@ pub struct Latency {
     pub confidence: Option<Confidence>,
     /// Bytes the test moved, both ways.
     pub bytes: u64,
-}
-
-/// Trimmed means (the lowest 95 %) of the last intervals of the test.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Terms {
-    /// TCP handshakes of fresh connections.
-    pub tcp: Duration,
-    /// TLS handshakes of fresh connections, for each round trip; absent without TLS.
-    pub tls: Option<Duration>,
-    /// Requests on fresh connections.
-    pub http: Duration,
-    /// Requests on connections that carry the load, or beside it ([`Latency::beside`]).
-    pub loaded: Duration,
 }
 
 /// As the draft has it.
