@@ -1,6 +1,7 @@
 //! What only looks.
 
 use model::window::Window;
+use serde::{Deserialize, Serialize};
 
 use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
 use super::gaps::{GapQuery, GapRow};
@@ -20,7 +21,7 @@ enum Backend {
 }
 
 /// A client and one of its targets.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cell {
     /// Who measured.
     pub client_id: String,
