@@ -83,5 +83,6 @@ pub(crate) fn event(wire: &WireEvent) -> Event {
         throughput: wire.throughput_kbps.and_then(BitsPerSecond::from_kbps),
         troubled: !wire.probe_trouble.is_empty(),
         gap: None,
+        beside: None,
     }
 }

@@ -94,6 +94,7 @@ impl Feed {
             throughput: None,
             troubled: false,
             gap: None,
+            beside: None,
         }
     }
 

@@ -77,6 +77,23 @@ pub struct Gap {
     pub last_ts_ms: Option<i64>,
 }
 
+/// What an event says beside its measurement, to tell whose fault it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The handshake failed for the certificate.
+    pub certificate: bool,
+    /// Latency of the loaded line.
+    pub loaded: Option<Micros>,
+    /// `labels.site`.
+    pub site: Option<Arc<str>>,
+    /// `labels.isp`.
+    pub isp: Option<Arc<str>>,
+    /// `dns_server`, else `labels.resolver`.
+    pub resolver: Option<Arc<str>>,
+    /// `remote_addr`.
+    pub address: Option<Arc<str>>,
+}
+
 /// A checked event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -99,6 +116,8 @@ pub struct Event {
     pub troubled: bool,
     /// What the probe lost before it.
     pub gap: Option<Gap>,
+    /// What else it says; absent where that is nothing.
+    pub beside: Option<Box<Beside>>,
 }
 
 impl Event {
@@ -165,6 +184,7 @@ mod tests {
             throughput: Some(BitsPerSecond(5)),
             troubled: false,
             gap: None,
+            beside: None,
         }
     }
 

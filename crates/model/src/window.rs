@@ -1,8 +1,11 @@
 //! One minute of one client and target: counts, sums by stage, and a distribution of each
 //! metric. Everything in it adds up, so windows merge in any order to the same window.
 
+mod facts;
 #[cfg(test)]
 mod tests;
+
+pub use facts::{Facts, Place};
 
 use crate::event::Event;
 use crate::sketch::{DecodeError, Sketch, read_varint, write_varint};
@@ -114,6 +117,7 @@ pub struct Window {
     sums: StageSums,
     /// In the order of [`Metric::ALL`].
     sketches: [Sketch; 6],
+    facts: Facts,
 }
 
 impl Window {
@@ -130,6 +134,7 @@ impl Window {
         };
         *outcome = outcome.saturating_add(1);
         self.sums.add(event);
+        self.facts.fold(event);
         for (metric, sketch) in Metric::ALL.into_iter().zip(&mut self.sketches) {
             if let Some(value) = event.sample(metric) {
                 sketch.insert(value);
@@ -144,6 +149,7 @@ impl Window {
         for (mine, theirs) in self.sketches.iter_mut().zip(&other.sketches) {
             mine.merge(theirs);
         }
+        self.facts.merge(&other.facts);
     }
 
     /// The events by outcome.
@@ -159,6 +165,18 @@ impl Window {
     /// The distribution of one metric.
     pub fn sketch(&self, metric: Metric) -> &Sketch {
         &self.sketches[metric as usize]
+    }
+
+    /// What is kept beside counts and times. It has a byte form of its own.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// With these facts, as they were kept.
+    #[must_use]
+    pub fn with_facts(mut self, facts: Facts) -> Self {
+        self.facts = facts;
+        self
     }
 
     /// The versioned byte form: the same events give the same bytes.

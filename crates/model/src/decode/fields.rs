@@ -147,6 +147,7 @@ fn check(
         throughput,
         troubled: of_probe.troubled,
         gap: of_probe.gap,
+        beside: of_probe.beside,
     })
 }
 

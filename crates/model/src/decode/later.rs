@@ -1,21 +1,24 @@
 //! What version 1.1 adds, and what we add to it: optional fields, checked where they are given.
-//! Of these only the last two matter to what is counted.
+//! What of it tells whose fault something is, is kept with the event.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::check::{self, Path, given};
 use super::object::{Survey, members};
 use super::rejection::Fault;
-use crate::event::Gap;
+use crate::event::{Beside, Gap};
+use crate::units::Micros;
 
 /// How many fields version 1.1 adds at the top, with ours.
 pub(super) const COUNT: usize = 19;
 
 /// What a probe says of itself beside its measurement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OfProbe {
     pub(super) troubled: bool,
     pub(super) gap: Option<Gap>,
+    pub(super) beside: Option<Box<Beside>>,
 }
 
 /// Kinds of trouble an event names at most. Which there are is the probe's to know.
@@ -37,6 +40,8 @@ const TCP_INFO: [&str; 8] = [
 const LATENCY: [&str; 5] = ["idle_ms", "loaded_ms", "jitter_ms", "loss_ratio", "rpm"];
 
 const MAX_LABELS: usize = 16;
+/// Types of errors that are the certificate's begin so.
+const CERTIFICATE: &str = "tls.cert";
 
 /// Checks the values of those fields, in the contract's order, and reads ours.
 pub(super) fn check(values: &[Option<&str>; COUNT]) -> Result<OfProbe, Fault> {
@@ -95,16 +100,27 @@ pub(super) fn check(values: &[Option<&str>; COUNT]) -> Result<OfProbe, Fault> {
     for (value, path) in texts {
         value.map(|value| check::text(value, path)).transpose()?;
     }
+    let mut beside = Beside {
+        certificate: error_type
+            .map(|value| check::text(value, "error_type"))
+            .transpose()?
+            .is_some_and(|kind| kind.starts_with(CERTIFICATE)),
+        address: remote_addr.map(|value| name(value, "remote_addr")).transpose()?.flatten(),
+        resolver: dns_server.map(|value| name(value, "dns_server")).transpose()?.flatten(),
+        ..Beside::default()
+    };
     tcp_info.map(|value| amounts(value, &TCP_INFO, "tcp_info")).transpose()?;
     if let Some(value) = latency {
-        let [.., loss_ratio, _] = amounts(value, &LATENCY, "latency")?;
+        let [_, loaded_ms, .., loss_ratio, _] = amounts(value, &LATENCY, "latency")?;
+        beside.loaded = loaded_ms.and_then(Micros::from_ms);
         if loss_ratio.is_some_and(|ratio| ratio > 1.0) {
             return Err(Fault::invalid("latency.loss_ratio", "must lie between 0 and 1"));
         }
     }
-    labels.map(check_labels).transpose()?;
+    labels.map(|value| read_labels(value, &mut beside)).transpose()?;
     let troubled = probe_trouble.map(read_trouble).transpose()?.unwrap_or(false);
-    Ok(OfProbe { troubled, gap: gap.map(read_gap).transpose()? })
+    let beside = (beside != Beside::default()).then(|| Box::new(beside));
+    Ok(OfProbe { troubled, gap: gap.map(read_gap).transpose()?, beside })
 }
 
 /// Whether the probe names any trouble. A kind that we don't know is trouble too.
@@ -157,7 +173,14 @@ fn amounts<const N: usize>(
     Ok(amounts)
 }
 
-fn check_labels(value: &str) -> Result<(), Fault> {
+/// A text to tell places apart by; one that is too long or not printable tells nothing.
+fn name(value: &str, path: Path) -> Result<Option<Arc<str>>, Fault> {
+    let text = check::text(value, path)?;
+    let fits = !text.is_empty() && text.len() <= 255 && check::printable(&text, path).is_ok();
+    Ok(fits.then(|| Arc::from(&*text)))
+}
+
+fn read_labels(value: &str, beside: &mut Beside) -> Result<(), Fault> {
     const PATH: Path = "labels";
     check::is_object(value, PATH)?;
     let mut pairs = Vec::new();
@@ -170,10 +193,25 @@ fn check_labels(value: &str) -> Result<(), Fault> {
         let key = check::sized_key(key, 0..=64, PATH)
             .and_then(|key| check::printable(&key, PATH).map(|()| key))
             .map_err(|fault| Fault { detail: format!("a key {}", fault.detail), ..fault })?;
-        let text =
-            check::sized_text(value, 0..=255, PATH).and_then(|text| check::printable(&text, PATH));
-        if let Err(fault) = text {
-            return Err(Fault { field: Some(format!("{PATH}.{key}").into()), ..fault });
+        let text = check::sized_text(value, 0..=255, PATH)
+            .and_then(|text| check::printable(&text, PATH).map(|()| text));
+        let text = match text {
+            Ok(text) => text,
+            Err(fault) => {
+                return Err(Fault { field: Some(format!("{PATH}.{key}").into()), ..fault });
+            }
+        };
+        let place = match &*key {
+            "site" => Some(&mut beside.site),
+            "isp" => Some(&mut beside.isp),
+            // The resolver that was asked is truer than the one that should be.
+            "resolver" if beside.resolver.is_none() => Some(&mut beside.resolver),
+            _ => None,
+        };
+        if let Some(place) = place
+            && !text.is_empty()
+        {
+            *place = Some(Arc::from(&*text));
         }
         if names.contains(&key) {
             return Err(check::twice(Some(PATH), &key));

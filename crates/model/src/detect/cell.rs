@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::evidence::{Evidence, FailsUsual, weigh};
 use super::observe::{FAILINGS, Observation, SIGNALS, Signal};
 use super::usual::Usual;
@@ -18,7 +20,7 @@ pub(super) const RECENT: usize = 15;
 /// Minutes whose failures are remembered.
 const FAILS: usize = 240;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Minute {
     pub(super) at: i64,
     pub(super) seen: Observation,
@@ -28,7 +30,7 @@ pub(super) struct Minute {
     admitted: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Cell {
     pub(super) usual: [Usual; SIGNALS],
     fails: VecDeque<([u16; FAILINGS], u16)>,

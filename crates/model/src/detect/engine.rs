@@ -1,7 +1,9 @@
 //! The fleet from minute to minute.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::cause::{Cause, Effect, name};
 use super::cell::Cell;
@@ -13,11 +15,11 @@ use super::unit::Unit;
 use crate::diagnosis::Label;
 
 /// A cell's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellId(pub usize);
 
 /// Where a cell is, as far as is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Who measures.
     pub client: Arc<str>,
@@ -68,12 +70,12 @@ const SUDDEN: usize = 10;
 const MOST_CAUSES: usize = 16;
 
 /// The detector.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Engine {
     cells: Vec<Cell>,
     places: Vec<Place>,
     units: Vec<Unit>,
-    unit_of: HashMap<Scope, usize>,
+    unit_of: BTreeMap<Scope, usize>,
     incidents: Vec<Incident>,
 }
 

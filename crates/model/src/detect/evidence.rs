@@ -1,6 +1,8 @@
 //! What a cell's minute says for and against a change, by signal, as logarithms of likelihood ratios:
 //! above 0 it speaks for one.
 
+use serde::{Deserialize, Serialize};
+
 use super::observe::{FAILINGS, Failing, Observation, SIGNALS, Signal, bucket, value};
 use super::usual::Usual;
 
@@ -55,7 +57,7 @@ const TIMES: f64 = 5.0;
 const TAIL_FLOOR: [f64; 4] = [100e3, 150e3, 120e3, 200e3];
 
 /// What one minute of a cell says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Evidence {
     /// By kind; absent where nothing was measured, or the usual is not known.
     pub(super) llr: [Option<f32>; KINDS],
@@ -72,7 +74,7 @@ impl Default for Evidence {
 }
 
 /// Of failures, what is usual of a cell.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct FailsUsual {
     pub(super) failed: [u32; FAILINGS],
     pub(super) tried: [u32; FAILINGS],

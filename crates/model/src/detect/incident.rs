@@ -1,5 +1,7 @@
 //! What is told: one object for one cause, from its onset to its end.
 
+use serde::{Deserialize, Serialize};
+
 use super::evidence::Kinds;
 use super::scope::Scope;
 use crate::diagnosis::Label;
@@ -14,7 +16,7 @@ pub enum IncidentState {
 }
 
 /// One cause. Minutes are counted since the Unix epoch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     /// Made of the unit and the time of opening.
     pub id: u64,

@@ -1,5 +1,7 @@
 //! What was seen of a cell in a minute.
 
+use serde::{Deserialize, Serialize};
+
 use crate::stage::{ErrorStage, Metric};
 use crate::window::Window;
 
@@ -95,7 +97,7 @@ pub(super) fn value(bucket: Bucket) -> f64 {
 }
 
 /// What was seen of a cell in a minute: the samples of each signal, and what failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// Ascending.
     samples: [Vec<Bucket>; SIGNALS],
@@ -122,7 +124,7 @@ impl Observation {
         }
     }
 
-    /// What a stored window says; it knows no latency under load.
+    /// What a stored window says.
     pub fn of_window(window: &Window) -> Self {
         const OF: [(Metric, Signal); 5] = [
             (Metric::Dns, Signal::Dns),
@@ -137,8 +139,13 @@ impl Observation {
             let fails = &mut seen.fails[Failing::of(stage, false) as usize];
             *fails = fails.saturating_add(small(window.counts().of(stage)));
         }
-        for (metric, signal) in OF {
-            for (value, count) in window.sketch(metric).iter() {
+        let [tls, certificate] = [Failing::Tls as usize, Failing::Certificate as usize];
+        seen.fails[certificate] = small(window.facts().certificates()).min(seen.fails[tls]);
+        seen.fails[tls] -= seen.fails[certificate];
+        let sketches = OF.map(|(metric, signal)| (window.sketch(metric), signal));
+        let loaded = (window.facts().loaded(), Signal::Loaded);
+        for (sketch, signal) in sketches.into_iter().chain([loaded]) {
+            for (value, count) in sketch.iter() {
                 let count = usize::try_from(count).unwrap_or(usize::MAX).min(4 * MOST);
                 seen.samples[signal as usize].extend(std::iter::repeat_n(bucket(value), count));
             }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::cell::{Cell, QUARANTINE};
 use super::evidence::{KINDS, fails, level, tail};
 use super::observe::SIGNALS;
@@ -29,7 +31,7 @@ const MEMORY: usize = 120;
 const ENOUGH: usize = 30;
 
 /// Evidence of one kind.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Track {
     /// The sum, since it last was 0.
     sum: f64,
@@ -50,7 +52,7 @@ pub(super) struct Track {
     last: VecDeque<(i64, f32, u32)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Unit {
     pub(super) scope: Scope,
     pub(super) cells: Vec<usize>,

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::observe::{Bucket, value};
 
 /// Minutes that are kept.
@@ -23,7 +25,7 @@ const WANDER_MOST: f64 = 0.35;
 /// A scale of normal deviations from the median absolute one.
 pub(super) const MAD: f64 = 1.4826;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Usual {
     minutes: VecDeque<(Box<[Bucket]>, f32)>,
     /// All samples of those minutes, ascending.

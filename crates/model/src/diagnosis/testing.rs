@@ -37,6 +37,7 @@ impl Samples {
             throughput: Some(BitsPerSecond(20_000_000)),
             troubled: false,
             gap: None,
+            beside: None,
         }])
     }
 

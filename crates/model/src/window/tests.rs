@@ -9,7 +9,7 @@ use super::*;
 use crate::event::{ClientId, Target, Timings};
 use crate::{BitsPerSecond, Micros};
 
-fn event(failure: Option<ErrorStage>, us: [Option<u64>; 5], bps: Option<u64>) -> Event {
+pub(super) fn event(failure: Option<ErrorStage>, us: [Option<u64>; 5], bps: Option<u64>) -> Event {
     let [dns, tcp, tls, ttfb, total] = us.map(|v| v.map(Micros));
     Event {
         id: Uuid::from_u128(1),
@@ -21,6 +21,7 @@ fn event(failure: Option<ErrorStage>, us: [Option<u64>; 5], bps: Option<u64>) ->
         throughput: bps.map(BitsPerSecond),
         troubled: false,
         gap: None,
+        beside: None,
     }
 }
 

@@ -152,6 +152,7 @@ pub(crate) fn event(client: &str, n: u64, ts_ms: i64) -> Event {
         throughput: n.is_multiple_of(3).then_some(BitsPerSecond(90_000_000 + n)),
         troubled: false,
         gap: None,
+        beside: None,
     }
 }
 

@@ -24,6 +24,7 @@ fn event(failure: Option<ErrorStage>, ms: [Option<u64>; 4]) -> Event {
         throughput: None,
         troubled: false,
         gap: None,
+        beside: None,
     }
 }
 
