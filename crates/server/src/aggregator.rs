@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::bus::Refused;
 use crate::partition::{self, PARTITIONS};
-use crate::store::{Class, Judged, Location, Retention, Rolled, Store, StoreError};
+use crate::store::{Class, Detected, Judged, Location, Retention, Rolled, Store, StoreError};
 
 mod thread;
 
@@ -161,6 +161,13 @@ impl Aggregator {
         let (answer, recorded) = oneshot::channel();
         self.writers[0].send(Command::Record { judged, answer })?;
         recorded.await.unwrap_or(Err(Unavailable::Closed))
+    }
+
+    /// Writes what the detector found, and resolves after the commit.
+    pub async fn detect(&self, found: Detected) -> Result<(), Unavailable> {
+        let (answer, written) = oneshot::channel();
+        self.writers[0].send(Command::Detect { found, answer })?;
+        written.await.unwrap_or(Err(Unavailable::Closed))
     }
 
     /// Writes hours and days that were merged, and resolves after the commit.

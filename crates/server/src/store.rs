@@ -34,7 +34,10 @@ pub const DATABASE: &str = sqlite::DATABASE;
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
 pub use error::{Class, StoreError};
 pub use gaps::{GapQuery, GapRow};
-pub use incidents::{IncidentBody, IncidentQuery, IncidentRow, Severity};
+pub use incidents::{
+    Detected, FleetWindow, IncidentBody, IncidentQuery, IncidentRow, Revisions, Severity,
+    UnknownSeverity,
+};
 pub use leadership::Leadership;
 pub use lock::lock;
 pub use postgres::{Failure as PostgresFailure, Settings as PostgresSettings};

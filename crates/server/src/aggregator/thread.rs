@@ -11,7 +11,7 @@ use model::Event;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Applied, Health, Settings, Unavailable};
-use crate::store::{Class, Judged, Rolled, StoreError, Writer};
+use crate::store::{Class, Detected, Judged, Rolled, StoreError, Writer};
 
 /// What the thread can be told.
 pub(super) enum Command {
@@ -19,6 +19,7 @@ pub(super) enum Command {
     Close,
     Roll { rolled: Vec<Rolled>, answer: oneshot::Sender<Result<(), Unavailable>> },
     Record { judged: Vec<Judged>, answer: oneshot::Sender<Result<(), Unavailable>> },
+    Detect { found: Detected, answer: oneshot::Sender<Result<(), Unavailable>> },
 }
 
 /// A batch that waits to be counted.
@@ -128,6 +129,10 @@ impl Thread {
                 Ok(Command::Record { judged, answer }) => {
                     let recorded = self.writer.record(&judged);
                     let _ = answer.send(self.told(recorded));
+                }
+                Ok(Command::Detect { found, answer }) => {
+                    let written = self.writer.detect(&found);
+                    let _ = answer.send(self.told(written));
                 }
                 Ok(Command::Roll { rolled, answer }) => {
                     let written = self.writer.roll(&rolled, (self.settings.now)());

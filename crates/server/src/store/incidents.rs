@@ -1,6 +1,10 @@
 //! Incidents: one row for one cause, from its onset to its end.
 
-use model::diagnosis::Label;
+use std::fmt;
+use std::str::FromStr;
+
+use model::detect::Payload;
+use model::diagnosis::{CellWindow, Label};
 use serde::{Deserialize, Serialize};
 
 use super::reader::Cell;
@@ -8,9 +12,9 @@ use super::windows::Span;
 
 /// An incident as it is kept. Times are milliseconds since the Unix epoch; those of minutes are their
 /// starts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IncidentRow {
-    /// 16 hexadecimal digits.
+    /// 14 hexadecimal digits.
     pub id: String,
     /// What is wrong.
     pub label: Label,
@@ -31,6 +35,7 @@ pub struct IncidentRow {
     /// The first minute after it; absent while it goes on.
     pub end_ts: Option<i64>,
     /// The numbers.
+    #[serde(flatten)]
     pub body: IncidentBody,
 }
 
@@ -57,6 +62,11 @@ pub struct IncidentBody {
     pub secondary: Vec<Label>,
     /// The cells that were told.
     pub cells: Vec<Cell>,
+    /// Events that came late have taken it back: with them nothing is wrong.
+    #[serde(default)]
+    pub withdrawn: bool,
+    /// The numbers it rests on.
+    pub evidence: Payload,
     /// Which rules said so.
     pub rule_version: u32,
 }
@@ -64,6 +74,8 @@ pub struct IncidentBody {
 /// Which incidents to read.
 #[derive(Clone, Debug)]
 pub struct IncidentQuery {
+    /// The one of this name alone.
+    pub id: Option<String>,
     /// Those that go on, or those that have ended.
     pub open: Option<bool>,
     /// That reach into this span.
@@ -71,3 +83,74 @@ pub struct IncidentQuery {
     /// At most this many, the newest.
     pub limit: usize,
 }
+
+impl IncidentQuery {
+    /// Those that reach into `span`.
+    pub fn new(span: Span, limit: usize) -> Self {
+        Self { id: None, open: None, span, limit }
+    }
+}
+
+/// A window of some cell, as it was kept.
+#[derive(Clone, Debug)]
+pub struct FleetWindow {
+    /// Whose it is.
+    pub cell: Cell,
+    /// The window.
+    pub window: CellWindow,
+}
+
+/// How often the windows of a minute have changed, all of them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Revisions {
+    /// How many there are.
+    pub windows: i64,
+    /// The sum of their revisions.
+    pub sum: i64,
+}
+
+/// What a step of the detector leaves behind, in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Detected {
+    /// Incidents that are new, or have changed.
+    pub incidents: Vec<IncidentRow>,
+    /// How the detector stands after a minute: its start, and the state.
+    pub state: Option<(i64, Vec<u8>)>,
+}
+
+/// States that are kept: one that can't be read leaves those before it.
+pub(super) const STATES: i64 = 3;
+
+impl Severity {
+    const ALL: [Self; 4] = [Self::Info, Self::Minor, Self::Major, Self::Critical];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Severity {
+    type Err = UnknownSeverity;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|severity| severity.as_str() == name);
+        known.ok_or_else(|| UnknownSeverity(name.to_owned()))
+    }
+}
+
+/// A name that is no severity's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no severity: info, minor, major and critical are")]
+pub struct UnknownSeverity(String);

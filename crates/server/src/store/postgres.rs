@@ -9,6 +9,7 @@ mod connection;
 mod diagnoses;
 mod failure;
 mod gaps;
+mod incidents;
 mod inspect;
 mod leadership;
 mod partitions;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
 use super::gaps::{GapQuery, GapRow};
+use super::incidents::{FleetWindow, IncidentQuery, IncidentRow, Revisions};
 use super::rollups::{Rollup, RollupTask};
 use super::summary::{SummaryQuery, SummaryRow};
 use super::tokens::TokenRecord;
@@ -160,6 +161,50 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.merged(task),
             Backend::Postgres(reader) => reader.merged(task),
+        }
+    }
+
+    /// Incidents, the newest first. Whether there were more than the limit is the second part of the
+    /// answer.
+    pub fn incidents(
+        &self,
+        query: &IncidentQuery,
+    ) -> Result<(Vec<IncidentRow>, bool), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.incidents(query),
+            Backend::Postgres(reader) => reader.incidents(query),
+        }
+    }
+
+    /// The newest state of the detector from before a moment, with the start of its minute.
+    pub fn detector_state(&self, before_ms: i64) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.detector_state(before_ms),
+            Backend::Postgres(reader) => reader.detector_state(before_ms),
+        }
+    }
+
+    /// Windows of all cells by time, client and target.
+    pub fn fleet_windows(&self, span: Span) -> Result<Vec<FleetWindow>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.fleet_windows(span),
+            Backend::Postgres(reader) => reader.fleet_windows(span),
+        }
+    }
+
+    /// How often the windows of each minute have changed, by their start.
+    pub fn revisions(&self, span: Span) -> Result<Vec<(i64, Revisions)>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.revisions(span),
+            Backend::Postgres(reader) => reader.revisions(span),
+        }
+    }
+
+    /// The start of the oldest window from a moment on.
+    pub fn first_window(&self, from_ms: i64) -> Result<Option<i64>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.first_window(from_ms),
+            Backend::Postgres(reader) => reader.first_window(from_ms),
         }
     }
 

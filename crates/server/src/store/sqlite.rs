@@ -5,6 +5,7 @@ pub(super) mod backup;
 mod connection;
 mod diagnoses;
 mod gaps;
+mod incidents;
 mod inspect;
 mod reader;
 mod retention;

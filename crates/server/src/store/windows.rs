@@ -1,9 +1,9 @@
 //! Windows as they are read: the rows of `agg_1m`.
 
 use model::diagnosis::WATERMARK_MS;
-use model::sketch::{Quantile, Sketch};
+use model::sketch::{DecodeError, Quantile, Sketch};
 use model::units::Minute;
-use model::window::Counts;
+use model::window::{Counts, Facts, Window};
 use model::{ErrorStage, Metric};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -130,6 +130,23 @@ pub(super) fn flat_counts<S: Serializer>(
 /// A count for a column, whose integers are signed.
 pub(super) fn to_integer(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A window as it was kept, with its facts where they were read too.
+pub(super) fn kept_window(
+    client_id: &str,
+    target: &str,
+    sketches: &[u8],
+    facts: Option<&[u8]>,
+) -> Result<Window, StoreError> {
+    let read = || -> Result<Window, DecodeError> {
+        let window = Window::decode(sketches)?;
+        Ok(match facts {
+            Some(facts) => window.with_facts(Facts::decode(facts)?),
+            None => window,
+        })
+    };
+    read().map_err(|error| unreadable_window(client_id, target, &error))
 }
 
 /// A kept window that can't be decoded.

@@ -3,6 +3,7 @@
 use model::Event;
 
 use super::diagnoses::Judged;
+use super::incidents::Detected;
 use super::retention::{Pruned, Retention};
 use super::rollups::Rolled;
 use super::{Location, StoreError, postgres, sqlite};
@@ -44,6 +45,14 @@ impl Writer {
         match &mut self.0 {
             Backend::Sqlite(writer) => writer.record(judged),
             Backend::Postgres(writer) => writer.record(judged),
+        }
+    }
+
+    /// Writes what a step of the detector found.
+    pub fn detect(&mut self, found: &Detected) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Backend::Sqlite(writer) => writer.detect(found),
+            Backend::Postgres(writer) => writer.detect(found),
         }
     }
 

@@ -3,7 +3,7 @@
 use tokio_postgres::error::SqlState;
 
 use super::connection::Connection;
-use super::gaps;
+use super::{gaps, incidents};
 use super::partitions::{AGG_1M, EVENTS_SEEN, Table};
 use super::time::Time;
 use super::{Failure, StoreError};
@@ -39,7 +39,8 @@ pub(super) fn prune(
                  SELECT ctid FROM diagnoses WHERE last_ts < $1 ORDER BY last_ts LIMIT $2))",
             &[&Time(windows_from_ms), &ROWS],
         )?;
-        let mut rows = vec![diagnoses, gaps::prune(conn, windows_from_ms)?];
+        let incidents = incidents::prune(conn, windows_from_ms, ROWS)?;
+        let mut rows = vec![diagnoses, incidents, gaps::prune(conn, windows_from_ms)?];
         for (rollup, delete) in [(Rollup::Hour, HOURS), (Rollup::Day, DAYS)] {
             let from_ms = keep.rollups_from_ms(rollup, present);
             rows.push(conn.execute(delete, &[&Time(from_ms), &ROWS])?);

@@ -11,7 +11,7 @@ use super::time::Time;
 use super::windows::{Columns, Keys, window_row};
 use super::{Failure, Reader};
 use crate::store::rollups::hours;
-use crate::store::windows::unreadable_window;
+use crate::store::windows::kept_window;
 use crate::store::{
     Cell, Judged, Rolled, Rollup, RollupTask, Span, StoreError, WindowQuery, WindowRow,
 };
@@ -45,7 +45,7 @@ impl Statements {
                 "DELETE FROM {table} WHERE client_id = $1 AND target = $2 AND window_start_ts = $3"
             ),
             merge: format!(
-                "SELECT sketches FROM {source} WHERE client_id = $1 AND target = $2
+                "SELECT sketches, facts FROM {source} WHERE client_id = $1 AND target = $2
                    AND window_start_ts >= $3 AND window_start_ts < $4"
             ),
         }
@@ -105,8 +105,7 @@ impl Reader {
         );
         let mut merged: Option<Window> = None;
         for row in rows.map_err(StoreError::postgres("read windows to merge"))? {
-            let window = Window::decode(row.get(0))
-                .map_err(|error| unreadable_window(client_id, target, &error))?;
+            let window = kept_window(client_id, target, row.get(0), row.get(1))?;
             merged.get_or_insert_default().merge(&window);
         }
         Ok(merged)

@@ -38,6 +38,12 @@ const STEPS: &[Step] = &[
         down: include_str!("../../../migrations/postgres/3_probes/down.sql"),
         oldest_program: 1,
     },
+    Step {
+        name: "incidents",
+        up: include_str!("../../../migrations/postgres/4_incidents/up.sql"),
+        down: include_str!("../../../migrations/postgres/4_incidents/down.sql"),
+        oldest_program: 1,
+    },
 ];
 
 /// The schema version this program works with.

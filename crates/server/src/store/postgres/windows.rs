@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 
 use super::connection::Connection;
 use super::time::Time;
-use crate::store::windows::{Percentiles, is_provisional, to_integer, unreadable_window};
+use crate::store::windows::{Percentiles, is_provisional, kept_window, to_integer};
 use crate::store::{MetricPercentiles, StoreError, WindowRow};
 
 /// The windows of a transaction's events, in the order of their key.
@@ -44,6 +44,7 @@ pub(super) struct Columns<'a> {
     sketches: Vec<Vec<u8>>,
     revisions: Vec<i64>,
     troubled: Vec<i64>,
+    facts: Vec<Option<Vec<u8>>>,
     now: Time,
 }
 
@@ -67,7 +68,9 @@ impl<'a> Columns<'a> {
         }
         let sketches = windows.iter().map(|window| window.encode()).collect();
         let troubled = windows.iter().map(|window| to_integer(window.counts().troubled)).collect();
-        Self { keys, counts, percentiles, sketches, revisions, troubled, now: Time(now_ms) }
+        let facts = windows.iter().map(|window| window.facts().encode()).collect();
+        let now = Time(now_ms);
+        Self { keys, counts, percentiles, sketches, revisions, troubled, facts, now }
     }
 
     /// In the order of the statement's places.
@@ -80,6 +83,7 @@ impl<'a> Columns<'a> {
             &self.sketches as &(dyn ToSql + Sync),
             &self.revisions,
             &self.troubled,
+            &self.facts,
             &self.now,
         ]);
         values
@@ -114,11 +118,11 @@ impl<'a> Touched<'a> {
         macro_rules! select {
             ($lock:literal) => {
                 concat!(
-                    "SELECT at, revision, sketches
+                    "SELECT at, revision, sketches, facts
                      FROM UNNEST($1::text[], $2::text[], $3::timestamptz[])
                          WITH ORDINALITY AS k (client_id, target, window_start_ts, at),
                      LATERAL (
-                         SELECT revision, sketches FROM agg_1m
+                         SELECT revision, sketches, facts FROM agg_1m
                          WHERE client_id = k.client_id AND target = k.target
                            AND window_start_ts = k.window_start_ts
                            AND window_start_ts >= $4 AND window_start_ts <= $5
@@ -133,14 +137,13 @@ impl<'a> Touched<'a> {
             .query(sql, &[&clients, &targets, &starts, &Time(oldest), &Time(newest)])
             .map_err(StoreError::postgres("read windows"))?;
         for row in rows {
-            let (at, revision, sketches): (i64, i64, &[u8]) = (row.get(0), row.get(1), row.get(2));
+            let (at, revision): (i64, i64) = (row.get(0), row.get(1));
             let one = usize::try_from(at - 1).ok().and_then(|at| self.windows.get_mut(at));
             let one = one.ok_or(StoreError::Disorder)?;
             one.revision = revision;
-            one.window = Window::decode(sketches).map_err(|error| {
-                let event = self.events[one.from];
-                unreadable_window(event.client.as_str(), event.target.as_str(), &error)
-            })?;
+            let event = self.events[one.from];
+            let key = (event.client.as_str(), event.target.as_str());
+            one.window = kept_window(key.0, key.1, row.get(2), row.get(3))?;
         }
         Ok(())
     }

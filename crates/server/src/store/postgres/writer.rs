@@ -5,8 +5,8 @@ use model::Event;
 use super::clients::Clients;
 use super::connection::{Connection, Purpose};
 use super::partitions::Partitions;
-use super::{Settings, apply, diagnoses, retention, rollups, schema};
-use crate::store::{Judged, Pruned, Retention, Rolled, StoreError};
+use super::{Settings, apply, diagnoses, incidents, retention, rollups, schema};
+use crate::store::{Detected, Judged, Pruned, Retention, Rolled, StoreError};
 
 /// A connection that changes windows and diagnoses; there may be many, here and elsewhere. Each
 /// method is one transaction: it stands as a whole or not at all.
@@ -46,6 +46,10 @@ impl Writer {
 
     pub(crate) fn record(&mut self, judged: &[Judged]) -> Result<(), StoreError> {
         self.with(|conn, _| diagnoses::record(conn, judged))
+    }
+
+    pub(crate) fn detect(&mut self, found: &Detected) -> Result<(), StoreError> {
+        self.with(|conn, _| incidents::record(conn, found))
     }
 
     pub(crate) fn roll(&mut self, rolled: &[Rolled], now_ms: i64) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::gaps;
 use super::writer::Clients;
 use crate::store::StoreError;
-use crate::store::windows::{self, unreadable_window};
+use crate::store::windows::{self, kept_window};
 
 /// What makes an event the one it is, in the order of `events_seen`, and where it was handed in.
 /// Of two with one id the one handed in first counts.
@@ -100,7 +100,7 @@ impl<'tx> Windows<'tx> {
     fn new(tx: &'tx Transaction<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             find: tx.prepare_cached(
-                "SELECT sketches FROM agg_1m
+                "SELECT sketches, facts FROM agg_1m
                  WHERE client_id = ?1 AND target = ?2 AND window_start_ts = ?3",
             )?,
             put: tx.prepare_cached(include_str!("put_window.sql"))?,
@@ -122,14 +122,13 @@ impl<'tx> Windows<'tx> {
         let key = (of.client.as_str(), of.target.as_str(), of.minute().start_ms());
         let kept = self
             .find
-            .query_row(key, |row| Ok(Window::decode(row.get_ref(0)?.as_blob()?)))
+            .query_row(key, |row| {
+                let (sketches, facts) = (row.get_ref(0)?.as_blob()?, row.get_ref(1)?);
+                Ok(kept_window(key.0, key.1, sketches, facts.as_blob_or_null()?))
+            })
             .optional()
             .map_err(StoreError::sqlite("read a window"))?;
-        match kept {
-            None => Ok(Window::default()),
-            Some(window) => window
-                .map_err(|error| unreadable_window(of.client.as_str(), of.target.as_str(), &error)),
-        }
+        kept.unwrap_or_else(|| Ok(Window::default()))
     }
 
     fn write(&mut self, of: &Event, window: &Window, now_ms: i64) -> rusqlite::Result<()> {
@@ -172,5 +171,6 @@ pub(super) fn put_window(
     put.raw_bind_parameter(at, window.encode())?;
     put.raw_bind_parameter(at + 1, now_ms)?;
     put.raw_bind_parameter(at + 2, windows::to_integer(counts.troubled))?;
+    put.raw_bind_parameter(at + 3, window.facts().encode())?;
     put.raw_execute().map(drop)
 }

@@ -9,7 +9,7 @@ INSERT INTO agg_1m (
     ttfb_p50_ms, ttfb_p95_ms, ttfb_p99_ms,
     total_p50_ms, total_p95_ms, total_p99_ms,
     throughput_p50_kbps, throughput_p95_kbps, throughput_p99_kbps,
-    sketches, updated_at, count_troubled, revision
+    sketches, updated_at, count_troubled, facts, revision
 ) VALUES (
     ?1, ?2, ?3,
     ?4, ?5, ?6,
@@ -21,7 +21,7 @@ INSERT INTO agg_1m (
     ?23, ?24, ?25,
     ?26, ?27, ?28,
     ?29, ?30, ?31,
-    ?32, ?33, ?34, 1
+    ?32, ?33, ?34, ?35, 1
 )
 ON CONFLICT (client_id, target, window_start_ts) DO UPDATE SET
     count_total = ?4, count_success = ?5, count_error = ?6,
@@ -33,5 +33,5 @@ ON CONFLICT (client_id, target, window_start_ts) DO UPDATE SET
     ttfb_p50_ms = ?23, ttfb_p95_ms = ?24, ttfb_p99_ms = ?25,
     total_p50_ms = ?26, total_p95_ms = ?27, total_p99_ms = ?28,
     throughput_p50_kbps = ?29, throughput_p95_kbps = ?30, throughput_p99_kbps = ?31,
-    sketches = ?32, updated_at = ?33, count_troubled = ?34,
+    sketches = ?32, updated_at = ?33, count_troubled = ?34, facts = ?35,
     revision = revision + 1

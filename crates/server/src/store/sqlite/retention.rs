@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::gaps;
+use super::{gaps, incidents};
 use super::windows::limit_of;
 use crate::store::{Pruned, Retention, Rollup, StoreError};
 
@@ -38,6 +38,7 @@ pub(super) fn prune(
             rolled += prune_rollups(tx, rollup, keep.rollups_from_ms(rollup, present))?;
         }
         rolled += gaps::prune(tx, keep.windows_from_ms(present))?;
+        rolled += incidents::prune(tx, keep.windows_from_ms(present), ROWS)?;
         Ok(Pruned { seen, windows: windows + rolled, more: seen == ROWS || !swept || rolled > 0 })
     };
     step().map_err(StoreError::sqlite("remove what is old"))

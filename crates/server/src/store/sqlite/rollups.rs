@@ -7,7 +7,7 @@ use super::Reader;
 use super::apply::put_window;
 use super::windows::limit_of;
 use crate::store::rollups::hours;
-use crate::store::windows::unreadable_window;
+use crate::store::windows::kept_window;
 use crate::store::{
     Cell, Judged, Rolled, Rollup, RollupTask, Span, StoreError, WindowQuery, WindowRow,
 };
@@ -61,7 +61,7 @@ impl Reader {
         let mut query = self
             .conn
             .prepare_cached(&format!(
-                "SELECT sketches FROM {} WHERE client_id = ?1 AND target = ?2
+                "SELECT sketches, facts FROM {} WHERE client_id = ?1 AND target = ?2
                    AND window_start_ts >= ?3 AND window_start_ts < ?4",
                 task.rollup.source()
             ))
@@ -69,10 +69,11 @@ impl Reader {
         let mut rows = query.query((client_id, target, from_ms, to_ms)).map_err(failed(doing))?;
         let mut merged: Option<Window> = None;
         while let Some(row) = rows.next().map_err(failed(doing))? {
-            let sketches =
-                row.get_ref(0).and_then(|value| Ok(value.as_blob()?)).map_err(failed(doing))?;
-            let window = Window::decode(sketches)
-                .map_err(|error| unreadable_window(client_id, target, &error))?;
+            let (sketches, facts) = row
+                .get_ref(0)
+                .and_then(|value| Ok((value.as_blob()?, row.get_ref(1)?.as_blob_or_null()?)))
+                .map_err(failed(doing))?;
+            let window = kept_window(client_id, target, sketches, facts)?;
             merged.get_or_insert_default().merge(&window);
         }
         Ok(merged)

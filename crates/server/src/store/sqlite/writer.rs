@@ -6,8 +6,8 @@ use std::path::Path;
 use model::{ClientId, Event};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{apply, connection, diagnoses, retention, rollups, schema};
-use crate::store::{Judged, Pruned, Retention, Rolled, StoreError};
+use super::{apply, connection, diagnoses, incidents, retention, rollups, schema};
+use crate::store::{Detected, Judged, Pruned, Retention, Rolled, StoreError};
 
 /// The one connection that changes windows and diagnoses. Each method is one transaction: it
 /// stands as a whole or not at all.
@@ -46,6 +46,13 @@ impl Writer {
     pub(crate) fn record(&mut self, judged: &[Judged]) -> Result<(), StoreError> {
         transaction(&mut self.conn, "record diagnoses", |tx| {
             judged.iter().try_for_each(|cell| diagnoses::record(tx, cell))
+        })
+    }
+
+    pub(crate) fn detect(&mut self, found: &Detected) -> Result<(), StoreError> {
+        let doing = "write incidents";
+        transaction(&mut self.conn, doing, |tx| {
+            incidents::record(tx, found).map_err(StoreError::sqlite(doing))
         })
     }
 
