@@ -14,11 +14,13 @@ mod cause;
 mod cell;
 mod engine;
 mod evidence;
+mod explain;
 mod incident;
 mod observe;
 mod replay;
 mod scope;
 mod sighting;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod unit;
