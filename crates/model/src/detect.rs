@@ -14,19 +14,28 @@ mod cause;
 mod cell;
 mod engine;
 mod evidence;
+mod explain;
 mod incident;
 mod observe;
+mod payload;
 mod replay;
 mod scope;
 mod sighting;
+mod tell;
 #[cfg(test)]
 mod tests;
+mod text;
 mod unit;
 mod usual;
+
+/// Which rules a verdict is of: another number, other verdicts.
+pub const RULE_VERSION: u32 = 1;
 
 pub use engine::{CellId, Engine, Place, Said};
 pub use incident::{Incident, IncidentState};
 pub use observe::{Failing, Observation, Signal};
+pub use payload::{Change, Level, Payload, Sum, Tally as CellTally};
 pub use replay::{Judged, Replay, Tally, Topology};
 pub use scope::{Scope, ScopeKind};
 pub use sighting::{Sighting, Told};
+pub use text::sentence;

@@ -11,6 +11,12 @@ use model::diagnosis::{self, CellWindow, Diagnosis, Outcome, Run, Verdict};
 use model::units::{MINUTE_MS, Minute};
 use tokio_util::sync::CancellationToken;
 
+mod fleet;
+mod rows;
+mod seen;
+
+pub use fleet::Fleet;
+
 use crate::aggregator::{Aggregator, Unavailable};
 use crate::rollup;
 use crate::store::{
@@ -89,13 +95,18 @@ pub async fn run(
 ) {
     let mut pause = TICK;
     let mut leadership = store.leadership("diagnoser");
+    let mut fleet = Fleet::default();
     while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         let began = Instant::now();
         let held;
         (leadership, held) = leadership.held().await;
         let done = match held {
-            Ok(true) => judge_and_merge(&store, &aggregator, now()).await,
-            Ok(false) => Ok(false),
+            Ok(true) => judge_and_merge(&store, &aggregator, &mut fleet, now()).await,
+            Ok(false) => {
+                // Another one goes on from here.
+                fleet = Fleet::default();
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         };
         pause = match &done {
@@ -112,11 +123,33 @@ pub async fn run(
 async fn judge_and_merge(
     store: &Store,
     aggregator: &Aggregator,
+    fleet: &mut Fleet,
     now_ms: i64,
 ) -> Result<bool, StepError> {
     let judged = step(store, aggregator, now_ms).await?;
     let merged = rollup::step(store, aggregator, now_ms).await?;
-    Ok(judged == CELLS || merged == rollup::SPANS)
+    let more = detect(store, aggregator, fleet, now_ms).await?;
+    Ok(judged == CELLS || merged == rollup::SPANS || more)
+}
+
+/// One step of the detector; says whether more may be due.
+pub async fn detect(
+    store: &Store,
+    aggregator: &Aggregator,
+    fleet: &mut Fleet,
+    now_ms: i64,
+) -> Result<bool, StepError> {
+    // Where it fails, another one begins from how the last one stood.
+    let mut own = std::mem::take(fleet);
+    let look = move |reader: &Reader| own.step(reader, now_ms).map(|found| (own, found));
+    let (own, found) = store.read(look).await?;
+    let more = found.is_some();
+    if let Some(found) = found.filter(|found| !found.incidents.is_empty() || found.state.is_some())
+    {
+        aggregator.detect(found).await?;
+    }
+    *fleet = own;
+    Ok(more)
 }
 
 /// Judges the cells that wait longest; says how many.

@@ -26,6 +26,18 @@ impl Signal {
     /// All, in the order of arrays by signal.
     pub const ALL: [Self; SIGNALS] =
         [Self::Dns, Self::Tcp, Self::Tls, Self::Ttfb, Self::Throughput, Self::Loaded];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ttfb => "ttfb",
+            Self::Throughput => "throughput",
+            Self::Loaded => "loaded",
+        }
+    }
 }
 
 /// How many signals there are.
@@ -52,6 +64,18 @@ impl Failing {
     /// All, in the order in which they happen.
     pub const ALL: [Self; FAILINGS] =
         [Self::Dns, Self::Tcp, Self::Tls, Self::Certificate, Self::Http, Self::Throughput];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Certificate => "certificate",
+            Self::Http => "http",
+            Self::Throughput => "throughput",
+        }
+    }
 
     /// What failed, from what an event says.
     pub fn of(stage: ErrorStage, is_certificate: bool) -> Self {

@@ -220,13 +220,17 @@ impl Track {
         self.step > 0.0
     }
 
+    pub(super) fn sum(&self) -> f64 {
+        self.sum
+    }
+
     /// The first minute of the evidence.
     pub(super) fn since(&self) -> Option<i64> {
         self.since
     }
 }
 
-fn open_at(kind: usize) -> f64 {
+pub(super) fn open_at(kind: usize) -> f64 {
     match kind {
         kind if kind < tail(0) => LEVEL_OPEN,
         kind if kind < fails(0) => TAIL_OPEN,

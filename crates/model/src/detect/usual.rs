@@ -50,6 +50,10 @@ impl Usual {
         self.sorted.len()
     }
 
+    pub(super) fn all(&self) -> &[Bucket] {
+        &self.sorted
+    }
+
     /// By nearest rank.
     pub(super) fn quantile(&self, q: f64) -> f64 {
         value(at(&self.sorted, q))

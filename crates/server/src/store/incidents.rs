@@ -107,6 +107,8 @@ pub struct Revisions {
     pub windows: i64,
     /// The sum of their revisions.
     pub sum: i64,
+    /// When one of them last did, milliseconds since the Unix epoch.
+    pub changed_ms: i64,
 }
 
 /// What a step of the detector leaves behind, in one transaction.

@@ -166,10 +166,7 @@ impl Reader {
 
     /// Incidents, the newest first. Whether there were more than the limit is the second part of the
     /// answer.
-    pub fn incidents(
-        &self,
-        query: &IncidentQuery,
-    ) -> Result<(Vec<IncidentRow>, bool), StoreError> {
+    pub fn incidents(&self, query: &IncidentQuery) -> Result<(Vec<IncidentRow>, bool), StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.incidents(query),
             Backend::Postgres(reader) => reader.incidents(query),

@@ -150,13 +150,18 @@ impl Reader {
 
     pub(crate) fn revisions(&self, span: Span) -> Result<Vec<(i64, Revisions)>, StoreError> {
         let rows = self.conn.borrow().query(
-            "SELECT window_start_ts, count(*), sum(revision)::bigint FROM agg_1m
+            "SELECT window_start_ts, count(*), sum(revision)::bigint,
+                 max(updated_at) FROM agg_1m
              WHERE window_start_ts >= $1 AND window_start_ts < $2
              GROUP BY window_start_ts ORDER BY window_start_ts",
             &[&Time(span.from_ms), &Time(span.to_ms)],
         );
         let rows = rows.map_err(StoreError::postgres("look for windows that changed"))?;
-        let of = |row: &Row| Revisions { windows: row.get(1), sum: row.get(2) };
+        let of = |row: &Row| Revisions {
+            windows: row.get(1),
+            sum: row.get(2),
+            changed_ms: row.get::<_, Time>(3).0,
+        };
         Ok(rows.iter().map(|row| (row.get::<_, Time>(0).0, of(row))).collect())
     }
 

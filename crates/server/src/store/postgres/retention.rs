@@ -3,10 +3,10 @@
 use tokio_postgres::error::SqlState;
 
 use super::connection::Connection;
-use super::{gaps, incidents};
 use super::partitions::{AGG_1M, EVENTS_SEEN, Table};
 use super::time::Time;
 use super::{Failure, StoreError};
+use super::{gaps, incidents};
 use crate::store::{Pruned, Retention, Rollup};
 
 /// Rows of one table that a step removes at most.

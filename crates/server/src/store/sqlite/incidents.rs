@@ -129,13 +129,14 @@ impl Reader {
     pub(crate) fn revisions(&self, span: Span) -> Result<Vec<(i64, Revisions)>, StoreError> {
         let read = || {
             let mut query = self.conn.prepare_cached(
-                "SELECT window_start_ts, count(*), sum(revision) FROM agg_1m
+                "SELECT window_start_ts, count(*), sum(revision), max(updated_at) FROM agg_1m
                  WHERE window_start_ts >= ?1 AND window_start_ts < ?2
                  GROUP BY window_start_ts ORDER BY window_start_ts",
             )?;
             query
                 .query_map((span.from_ms, span.to_ms), |row| {
-                    Ok((row.get(0)?, Revisions { windows: row.get(1)?, sum: row.get(2)? }))
+                    let (windows, sum, changed_ms) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                    Ok((row.get(0)?, Revisions { windows, sum, changed_ms }))
                 })?
                 .collect::<rusqlite::Result<_>>()
         };

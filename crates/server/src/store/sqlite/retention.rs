@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::{gaps, incidents};
 use super::windows::limit_of;
+use super::{gaps, incidents};
 use crate::store::{Pruned, Retention, Rollup, StoreError};
 
 /// Where the sweep over cells has come to.

@@ -1,0 +1,116 @@
+//! From evidence to causes: the fewest units that explain the bad cells of a minute.
+
+use std::collections::HashMap;
+
+use super::cause::{Cause, name};
+use super::engine::Engine;
+use super::evidence::{KINDS, Kinds, only};
+use crate::diagnosis::Label;
+
+/// Evidence of this many minutes decides whom a unit explains.
+const FIT_MINUTES: i64 = 5;
+/// A cell speaks for and against a unit by no more than this.
+const FIT_MOST: f64 = 5.0;
+const FIT_LEAST: f64 = -4.0;
+/// The unit that an incident is open on keeps it unless another is better by more than this.
+const INCUMBENT: f64 = 1.0;
+/// Causes a minute.
+const MOST_CAUSES: usize = 16;
+
+/// What was found in a minute.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) unit: usize,
+    pub(super) cells: Vec<usize>,
+    pub(super) cause: Cause,
+    pub(super) onset: i64,
+    /// This minute shows it, and not only those before.
+    pub(super) is_fresh: bool,
+}
+
+impl Engine {
+    /// The fewest units that explain the bad cells, each with its cause.
+    pub(super) fn explain(&self, now: i64) -> Vec<Finding> {
+        let mut candidates = Vec::new();
+        for (unit, state) in self.units.iter().enumerate() {
+            for kind in (0..KINDS).filter(|&kind| state.tracks[kind].on) {
+                if state.scope.kind.is_met_by(kind) {
+                    candidates.push((unit, kind));
+                }
+            }
+        }
+        let mut explained: HashMap<usize, Kinds> = HashMap::new();
+        let mut findings: Vec<Finding> = Vec::new();
+        for _ in 0..MOST_CAUSES {
+            let mut best: Option<(f64, usize, usize)> = None;
+            for &(unit, kind) in &candidates {
+                let gain = self.gain(unit, kind, now, &explained);
+                if gain > 0.0 && best.is_none_or(|(most, ..)| gain > most) {
+                    best = Some((gain, unit, kind));
+                }
+            }
+            let Some((_, unit, kind)) = best else { break };
+            let state = &self.units[unit];
+            let is_left = |cell: usize, kind: usize| {
+                explained.get(&cell).is_none_or(|kinds| kinds & only(kind) == 0)
+            };
+            let bad: Vec<usize> = state
+                .cells
+                .iter()
+                .copied()
+                .filter(|&cell| is_left(cell, kind) && self.fit(cell, unit, kind, now) > 0.0)
+                .collect();
+            let cause = name(state, &self.cells, &bad, now);
+            let explains = cause.as_ref().map_or(0, |cause| cause.explains) | only(kind);
+            for &cell in &state.cells {
+                *explained.entry(cell).or_default() |= explains;
+            }
+            let onset = state.tracks[kind].since().unwrap_or(now);
+            if let Some(cause) = cause {
+                let is_fresh = (0..KINDS)
+                    .filter(|&kind| explains & only(kind) != 0)
+                    .any(|kind| state.tracks[kind].on && state.tracks[kind].rises());
+                let unit = self.fitting(unit, cause.label);
+                findings.push(Finding { unit, cells: bad, cause, onset, is_fresh });
+            }
+        }
+        findings
+    }
+
+    /// Of the units of the same cells the one that such a fault is usually of.
+    fn fitting(&self, unit: usize, label: Label) -> usize {
+        let fits = |unit: usize| self.units[unit].scope.kind.fits(label);
+        let same = self.units_of_same_cells(unit);
+        same.into_iter().find(|&other| fits(other) > fits(unit)).unwrap_or(unit)
+    }
+
+    /// How much better the minutes are explained by this unit being at fault.
+    fn gain(&self, unit: usize, kind: usize, now: i64, explained: &HashMap<usize, Kinds>) -> f64 {
+        let state = &self.units[unit];
+        let mut gain = -state.scope.kind.penalty();
+        if state.busy {
+            gain += INCUMBENT;
+        }
+        let mut some = false;
+        for &cell in &state.cells {
+            if explained.get(&cell).is_some_and(|kinds| kinds & only(kind) != 0) {
+                continue;
+            }
+            let fit = self.fit(cell, unit, kind, now);
+            some |= fit > 0.0;
+            gain += fit;
+        }
+        if some { gain } else { 0.0 }
+    }
+
+    fn fit(&self, cell: usize, unit: usize, kind: usize, now: i64) -> f64 {
+        let run = self.units[unit].tracks[kind].since().unwrap_or(now);
+        let from = run.max(now - FIT_MINUTES + 1);
+        let sum: f64 = self.cells[cell]
+            .since(from)
+            .filter_map(|minute| minute.evidence.llr[kind])
+            .map(f64::from)
+            .sum();
+        sum.clamp(FIT_LEAST, FIT_MOST)
+    }
+}

@@ -1,0 +1,226 @@
+//! The detector at work: it takes the whole fleet's windows minute by minute, and says which
+//! incidents there are.
+//!
+//! A minute is judged a little after its end. Windows may change for half an hour more: every few
+//! minutes the detector goes back to how it stood before the oldest minute that changed, and judges
+//! from there again. How it stood is written down now and then, so that it goes on after a restart as
+//! if it had never stopped: the same windows give the same incidents.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use model::detect::Engine;
+use model::units::MINUTE_MS;
+
+use super::rows::{self, id};
+use super::seen::{Registry, Seen};
+use crate::store::{Detected, IncidentQuery, IncidentRow, Reader, Revisions, Span, StoreError};
+
+/// After a minute's end, for events on their way.
+const GRACE_MS: i64 = 15_000;
+/// Minutes that windows may change in and be judged again.
+const REOPENED: usize = 30;
+/// How often it is looked whether they did.
+const AGAIN_EVERY: i64 = 5;
+/// Minutes that are read and judged in a step.
+const CHUNK: i64 = 10;
+/// How far back it begins where it has never been.
+const BEGIN_MS: i64 = 24 * 60 * MINUTE_MS;
+/// How often it is written down how it stands, in minutes.
+const KEEP_EVERY: i64 = 30;
+/// How long a past that is just being filled in is waited for.
+const PATIENCE_MS: i64 = 120_000;
+/// More incidents at once are not told apart from those of before a restart.
+const MOST_OPEN: usize = 10_000;
+
+/// The detector with what it has seen.
+#[derive(Default)]
+pub struct Fleet {
+    registry: Registry,
+    /// As it stood before the oldest minute that can still change, and as it stands.
+    settled: Engine,
+    live: Engine,
+    /// The minutes after that, without a gap.
+    open: VecDeque<Minute>,
+    /// The next minute to be judged; absent before the first.
+    next: Option<i64>,
+    /// Incidents as they were last written, by number.
+    told: BTreeMap<String, IncidentRow>,
+    waiting_since: Option<i64>,
+}
+
+struct Minute {
+    seen: Seen,
+    revisions: Revisions,
+}
+
+impl Fleet {
+    /// Judges what has ended by then, at most some minutes of it; gives what is to be written, or
+    /// `None` where nothing is due.
+    ///
+    /// # Errors
+    /// Where the windows can't be read. What it had seen is of no use then: another one begins.
+    pub fn step(&mut self, reader: &Reader, now_ms: i64) -> Result<Option<Detected>, StoreError> {
+        let ended = (now_ms - GRACE_MS).div_euclid(MINUTE_MS) - 1;
+        let Some(next) = self.begun(reader, now_ms)? else { return Ok(None) };
+        if next > ended {
+            return Ok(None);
+        }
+        let last = ended.min(next + CHUNK - 1);
+        let span = minutes(next, last + 1);
+        let revisions: BTreeMap<i64, Revisions> = reader.revisions(span)?.into_iter().collect();
+        if last < ended && self.waits(&revisions, now_ms) {
+            return Ok(None);
+        }
+        let mut seen = self.registry.read(reader, span)?;
+        let mut found = Detected::default();
+        for minute in next..=last {
+            let revisions = revisions.get(&(minute * MINUTE_MS)).copied().unwrap_or_default();
+            let seen = seen.remove(&minute).unwrap_or_default();
+            self.registry.judge(&mut self.live, &seen, minute);
+            self.open.push_back(Minute { seen, revisions });
+            self.tell(minute == last, now_ms, &mut found);
+            if self.open.len() > REOPENED {
+                self.settle(minute, &mut found);
+            }
+        }
+        self.next = Some(last + 1);
+        if last % AGAIN_EVERY == 0 || last < ended {
+            self.look_again(reader, now_ms, &mut found)?;
+        }
+        Ok(Some(found))
+    }
+
+    /// The next minute, from how it stood when it was last written down.
+    fn begun(&mut self, reader: &Reader, now_ms: i64) -> Result<Option<i64>, StoreError> {
+        if self.next.is_some() {
+            return Ok(self.next);
+        }
+        let oldest_ms = now_ms - BEGIN_MS;
+        if let Some((minute_ms, state)) = reader.detector_state(i64::MAX)? {
+            match Registry::restore(&state) {
+                Ok((registry, engine)) => {
+                    (self.registry, self.settled) = (registry, engine);
+                    self.live = self.settled.clone();
+                    // What lies further back than a day is not caught up with.
+                    let next =
+                        (minute_ms.div_euclid(MINUTE_MS) + 1).max(oldest_ms.div_euclid(MINUTE_MS));
+                    self.next = Some(next);
+                    let span = Span { from_ms: next * MINUTE_MS, to_ms: i64::MAX };
+                    let (rows, _) = reader.incidents(&IncidentQuery::new(span, MOST_OPEN))?;
+                    self.told = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+                    return Ok(self.next);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the detector begins anew: it can't read how it stood");
+                }
+            }
+        }
+        self.next = reader.first_window(oldest_ms)?.map(|ms| ms.div_euclid(MINUTE_MS));
+        Ok(self.next)
+    }
+
+    /// Whether these minutes are just being filled in, as when a history is sent.
+    fn waits(&mut self, revisions: &BTreeMap<i64, Revisions>, now_ms: i64) -> bool {
+        let changed_ms = revisions.values().map(|of| of.changed_ms).max().unwrap_or(0);
+        let since = *self.waiting_since.get_or_insert(now_ms);
+        let waits = now_ms - changed_ms < GRACE_MS && now_ms - since < PATIENCE_MS;
+        if !waits {
+            self.waiting_since = None;
+        }
+        waits
+    }
+
+    /// Takes the oldest open minute as it is.
+    fn settle(&mut self, newest: i64, found: &mut Detected) {
+        let Some(Minute { seen, .. }) = self.open.pop_front() else { return };
+        let minute = newest - self.open.len() as i64;
+        self.registry.judge(&mut self.settled, &seen, minute);
+        self.settled.take_ended();
+        if minute % KEEP_EVERY == 0 {
+            found.state = Some((minute * MINUTE_MS, self.registry.keep(&self.settled)));
+            let from_ms = minute * MINUTE_MS;
+            self.told.retain(|_, row| row.end_ts.is_none_or(|end| end >= from_ms));
+        }
+    }
+
+    /// Reads the open minutes that changed since, and judges from there again.
+    fn look_again(
+        &mut self,
+        reader: &Reader,
+        now_ms: i64,
+        found: &mut Detected,
+    ) -> Result<(), StoreError> {
+        let Some(next) = self.next else { return Ok(()) };
+        let first = next - self.open.len() as i64;
+        let now: BTreeMap<i64, Revisions> =
+            reader.revisions(minutes(first, next))?.into_iter().collect();
+        let mut changed = false;
+        for (minute, open) in (first..).zip(&mut self.open) {
+            let revisions = now.get(&(minute * MINUTE_MS)).copied().unwrap_or_default();
+            if revisions != open.revisions {
+                let mut seen = self.registry.read(reader, minutes(minute, minute + 1))?;
+                *open = Minute { seen: seen.remove(&minute).unwrap_or_default(), revisions };
+                changed = true;
+            }
+        }
+        if !changed {
+            return Ok(());
+        }
+        self.live = self.settled.clone();
+        let mut still = std::collections::BTreeSet::new();
+        for (minute, open) in (first..).zip(&self.open) {
+            self.registry.judge(&mut self.live, &open.seen, minute);
+            still.extend(self.live.incidents().iter().map(|incident| id(incident.id)));
+            tell(&self.registry, &mut self.live, &mut self.told, minute + 1 == next, now_ms, found);
+        }
+        let from_ms = first * MINUTE_MS;
+        for (id, row) in &mut self.told {
+            if row.opened_ts >= from_ms && !still.contains(id) && !row.body.withdrawn {
+                row.body.withdrawn = true;
+                row.end_ts.get_or_insert(row.last_bad_ts + MINUTE_MS);
+                found.put(row.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, is_last: bool, now_ms: i64, found: &mut Detected) {
+        tell(&self.registry, &mut self.live, &mut self.told, is_last, now_ms, found);
+    }
+}
+
+/// Notes incidents that are not as they were last written: those that have ended, and after the last
+/// minute those that go on.
+fn tell(
+    registry: &Registry,
+    live: &mut Engine,
+    told: &mut BTreeMap<String, IncidentRow>,
+    is_last: bool,
+    now_ms: i64,
+    found: &mut Detected,
+) {
+    let due = |incident: &&model::detect::Incident| is_last || incident.end.is_some();
+    for incident in live.incidents().iter().filter(due) {
+        let id = id(incident.id);
+        let told_ts = told.get(&id).map_or(now_ms, |row| row.told_ts);
+        let row = rows::row(incident, live.payload(incident), &registry.cells, told_ts);
+        if told.get(&id) != Some(&row) {
+            found.put(row.clone());
+            told.insert(id, row);
+        }
+    }
+    live.take_ended();
+}
+
+impl Detected {
+    fn put(&mut self, row: IncidentRow) {
+        match self.incidents.iter_mut().find(|kept| kept.id == row.id) {
+            Some(kept) => *kept = row,
+            None => self.incidents.push(row),
+        }
+    }
+}
+
+fn minutes(from: i64, to: i64) -> Span {
+    Span { from_ms: from * MINUTE_MS, to_ms: to * MINUTE_MS }
+}

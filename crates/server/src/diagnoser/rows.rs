@@ -1,0 +1,42 @@
+//! An incident as its row has it.
+
+use model::detect::{Incident, Payload, RULE_VERSION, sentence};
+use model::units::MINUTE_MS;
+
+use crate::store::{Cell, IncidentBody, IncidentRow, Severity};
+
+/// An incident's number, as it is written.
+pub(super) fn id(id: u64) -> String {
+    format!("{id:014x}")
+}
+
+pub(super) fn row(
+    incident: &Incident,
+    numbers: Payload,
+    cells: &[Cell],
+    told_ts: i64,
+) -> IncidentRow {
+    let mut own: Vec<Cell> =
+        incident.cells.iter().filter_map(|&cell| cells.get(cell)).cloned().collect();
+    own.sort();
+    IncidentRow {
+        id: id(incident.id),
+        label: incident.label,
+        scope_type: incident.scope.kind.as_str().to_owned(),
+        scope_id: incident.scope.id.to_string(),
+        severity: Severity::Minor,
+        onset_ts: incident.onset * MINUTE_MS,
+        opened_ts: incident.opened_at * MINUTE_MS,
+        told_ts,
+        last_bad_ts: incident.last_bad * MINUTE_MS,
+        end_ts: incident.end.map(|minute| minute * MINUTE_MS),
+        body: IncidentBody {
+            text: sentence(incident, &numbers),
+            secondary: incident.secondary.clone(),
+            cells: own,
+            withdrawn: false,
+            evidence: numbers,
+            rule_version: RULE_VERSION,
+        },
+    }
+}

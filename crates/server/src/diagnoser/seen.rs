@@ -1,0 +1,148 @@
+//! What was seen of a fleet in a minute, and the cells by their numbers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use model::detect::{CellId, Engine, Observation, Place};
+use model::window::{Place as Kind, Window};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Cell, Reader, Span, StoreError};
+
+/// Addresses of a target that are told apart.
+const MOST_ADDRESSES: usize = 16;
+/// The first byte of a kept state.
+const VERSION: u8 = 1;
+
+/// A minute: each cell's number, where it was, and what was seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen(Vec<(usize, Place, Observation)>);
+
+/// The cells there have been, by their number, and the addresses of their targets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Registry {
+    pub(super) cells: Vec<Cell>,
+    ids: HashMap<Cell, usize>,
+    addresses: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+}
+
+#[derive(Serialize)]
+struct Keeping<'a> {
+    cells: &'a [Cell],
+    addresses: &'a BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    engine: &'a Engine,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    cells: Vec<Cell>,
+    addresses: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    engine: Engine,
+}
+
+/// Why a kept state can't be gone on from.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RestoreError {
+    #[error("it is of another version")]
+    Version,
+    #[error(transparent)]
+    Format(#[from] postcard::Error),
+    #[error(transparent)]
+    Packed(#[from] std::io::Error),
+}
+
+impl Registry {
+    /// Reads the windows of some minutes, by minute.
+    pub(super) fn read(
+        &mut self,
+        reader: &Reader,
+        span: Span,
+    ) -> Result<BTreeMap<i64, Seen>, StoreError> {
+        let mut found: BTreeMap<i64, Seen> = BTreeMap::new();
+        for kept in reader.fleet_windows(span)? {
+            let window = &kept.window.window;
+            let place = place(&kept.cell, window);
+            for address in window.facts().names(Kind::Address) {
+                let known = self.addresses.entry(Arc::clone(&place.target)).or_default();
+                if !known.contains(address) && known.len() < MOST_ADDRESSES {
+                    known.push(Arc::clone(address));
+                }
+            }
+            let number = self.number(kept.cell);
+            let seen = found.entry(kept.window.start.0).or_default();
+            seen.0.push((number, place, Observation::of_window(window)));
+        }
+        Ok(found)
+    }
+
+    fn number(&mut self, cell: Cell) -> usize {
+        if let Some(&number) = self.ids.get(&cell) {
+            return number;
+        }
+        let number = self.cells.len();
+        self.cells.push(cell.clone());
+        self.ids.insert(cell, number);
+        number
+    }
+
+    /// Has a detector take a minute.
+    pub(super) fn judge(&self, engine: &mut Engine, seen: &Seen, minute: i64) {
+        let mut all = Vec::with_capacity(seen.0.len());
+        for (number, place, observation) in &seen.0 {
+            let id = CellId(*number);
+            let mut place = place.clone();
+            let old = engine.place_of(id);
+            // Where a minute says nothing, as of look-ups that were answered from memory.
+            let or = |new: &mut Option<Arc<str>>, old: Option<&Option<Arc<str>>>| {
+                if new.is_none() {
+                    *new = old.cloned().flatten();
+                }
+            };
+            or(&mut place.site, old.map(|old| &old.site));
+            or(&mut place.isp, old.map(|old| &old.isp));
+            or(&mut place.resolver, old.map(|old| &old.resolver));
+            // One address is the target itself.
+            if self.addresses.get(&place.target).is_some_and(|known| known.len() > 1) {
+                or(&mut place.address, old.map(|old| &old.address));
+            } else {
+                place.address = None;
+            }
+            engine.place(id, &place);
+            all.push((id, observation.clone()));
+        }
+        // In the order of the numbers, as they were first seen.
+        all.sort_by_key(|(id, _)| *id);
+        engine.advance(minute, all);
+    }
+
+    /// How it stands, with the cells.
+    pub(super) fn keep(&self, engine: &Engine) -> Vec<u8> {
+        let Self { cells, addresses, .. } = self;
+        let bytes = postcard::to_stdvec(&Keeping { cells, addresses, engine });
+        let bytes = bytes.expect("plain data has a byte form");
+        let packed = zstd::encode_all(&*bytes, 1).expect("memory can be written to");
+        [&[VERSION], packed.as_slice()].concat()
+    }
+
+    /// What [`Self::keep`] wrote.
+    pub(super) fn restore(bytes: &[u8]) -> Result<(Self, Engine), RestoreError> {
+        let Some((&VERSION, packed)) = bytes.split_first() else {
+            return Err(RestoreError::Version);
+        };
+        let Kept { cells, addresses, engine } = postcard::from_bytes(&zstd::decode_all(packed)?)?;
+        let ids = cells.iter().cloned().zip(0..).collect();
+        Ok((Self { cells, ids, addresses }, engine))
+    }
+}
+
+fn place(cell: &Cell, window: &Window) -> Place {
+    let facts = window.facts();
+    Place {
+        client: cell.client_id.as_str().into(),
+        target: cell.target.as_str().into(),
+        site: facts.most(Kind::Site).cloned(),
+        isp: facts.most(Kind::Isp).cloned(),
+        resolver: facts.most(Kind::Resolver).cloned(),
+        address: facts.most(Kind::Address).cloned(),
+    }
+}
