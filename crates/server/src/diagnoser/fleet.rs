@@ -78,13 +78,13 @@ impl Fleet {
             let seen = seen.remove(&minute).unwrap_or_default();
             self.registry.judge(&mut self.live, &seen, minute);
             self.open.push_back(Minute { seen, revisions });
-            self.tell(minute == last, now_ms, &mut found);
+            self.tell(minute, now_ms, &mut found);
             if self.open.len() > REOPENED {
                 self.settle(minute, &mut found);
             }
         }
         self.next = Some(last + 1);
-        if last % AGAIN_EVERY == 0 || last < ended {
+        if (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
             self.look_again(reader, now_ms, &mut found)?;
         }
         Ok(Some(found))
@@ -171,7 +171,7 @@ impl Fleet {
         for (minute, open) in (first..).zip(&self.open) {
             self.registry.judge(&mut self.live, &open.seen, minute);
             still.extend(self.live.incidents().iter().map(|incident| id(incident.id)));
-            tell(&self.registry, &mut self.live, &mut self.told, minute + 1 == next, now_ms, found);
+            tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
         }
         let from_ms = first * MINUTE_MS;
         for (id, row) in &mut self.told {
@@ -184,26 +184,30 @@ impl Fleet {
         Ok(())
     }
 
-    fn tell(&mut self, is_last: bool, now_ms: i64, found: &mut Detected) {
-        tell(&self.registry, &mut self.live, &mut self.told, is_last, now_ms, found);
+    fn tell(&mut self, minute: i64, now_ms: i64, found: &mut Detected) {
+        tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
     }
 }
 
-/// Notes incidents that are not as they were last written: those that have ended, and after the last
-/// minute those that go on.
+/// Notes incidents that are not as they were last written. Their numbers are those of the last minute
+/// that showed them.
 fn tell(
     registry: &Registry,
     live: &mut Engine,
     told: &mut BTreeMap<String, IncidentRow>,
-    is_last: bool,
+    minute: i64,
     now_ms: i64,
     found: &mut Detected,
 ) {
-    let due = |incident: &&model::detect::Incident| is_last || incident.end.is_some();
-    for incident in live.incidents().iter().filter(due) {
+    for incident in live.incidents() {
         let id = id(incident.id);
-        let told_ts = told.get(&id).map_or(now_ms, |row| row.told_ts);
-        let row = rows::row(incident, live.payload(incident), &registry.cells, told_ts);
+        let before = told.get(&id);
+        let told_ts = before.map_or(now_ms, |row| row.told_ts);
+        let numbers = match before {
+            Some(row) if incident.last_bad < minute => row.body.evidence.clone(),
+            _ => live.payload(incident),
+        };
+        let row = rows::row(incident, numbers, &registry.cells, told_ts);
         if told.get(&id) != Some(&row) {
             found.put(row.clone());
             told.insert(id, row);

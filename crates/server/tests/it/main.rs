@@ -9,6 +9,7 @@ mod bus_doors;
 mod bus_publish;
 mod bus_streams;
 mod diagnoser;
+mod incidents;
 mod ingest_accept;
 mod ingest_answers;
 mod ingest_bodies;

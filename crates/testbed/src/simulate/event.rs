@@ -215,7 +215,6 @@ impl Events {
             clock_offset_ms: None,
             probe_trouble: Vec::new(),
             gap: None,
-            beside: None,
             labels: client.labels.clone(),
         }
     }

@@ -1,0 +1,227 @@
+//! The detector at work on what is stored: incidents from their onset to their end, whatever the
+//! restarts, and taken back where late events say otherwise.
+
+use model::detect::Payload;
+use model::diagnosis::Label;
+use model::event::Beside;
+use model::units::MINUTE_MS;
+use model::{ClientId, ErrorStage, Event, Micros, Target, event::Timings};
+use server::aggregator::Settings;
+use server::diagnoser::{self, Fleet};
+use server::store::{IncidentQuery, IncidentRow};
+use uuid::Uuid;
+
+use crate::world::{ALWAYS, Running, T0, World};
+
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::new()).await })*
+        }
+        mod shared {
+            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::shared()).await })*
+        }
+    };
+}
+
+on_both_stores! {
+    a_slow_resolver_is_one_incident_from_its_onset_to_its_end,
+    a_restart_at_any_moment_changes_nothing,
+    late_events_take_an_incident_back,
+    an_outage_and_a_certificate_are_told_apart_in_the_next_minute,
+}
+
+const CLIENTS: [(&str, &str); 4] =
+    [("a", "10.0.0.1"), ("b", "10.0.0.1"), ("c", "10.0.0.2"), ("d", "10.0.0.3")];
+const TARGETS: [&str; 2] = ["https://x.example/", "https://y.example/"];
+const EACH: u64 = 6;
+
+fn at(minutes: i64) -> i64 {
+    T0 + minutes * MINUTE_MS
+}
+
+/// The time at which a minute is judged.
+fn after(minute: i64) -> i64 {
+    at(minute + 1) + 20_000
+}
+
+/// Some milliseconds that look like chance and are not.
+fn noise(minute: i64, n: u64) -> u64 {
+    (minute.unsigned_abs() * 7_919 + n * 104_729) % 4_001
+}
+
+type Change = fn(&str, &mut Event);
+
+/// A minute of everybody; `ids` tells two of the same minute apart.
+fn fleet_minute(minute: i64, ids: u128, change: Option<Change>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (client, resolver) in CLIENTS {
+        for (t, target) in TARGETS.into_iter().enumerate() {
+            for n in 0..EACH {
+                let us = |base: u64, salt: u64| {
+                    Some(Micros(base + noise(minute, n * 31 + salt + t as u64)))
+                };
+                let id = (ids << 64) | ((minute as u128) << 16) | u128::from(n * 2 + t as u64 + 1);
+                let mut event = Event {
+                    id: Uuid::from_u128(id),
+                    client: ClientId::trusted(client),
+                    target: Target::trusted(target),
+                    ts_ms: at(minute) + 10_000 * n as i64,
+                    failure: None,
+                    timings: Timings {
+                        dns: us(12_000, 1),
+                        tcp: us(20_000, 2),
+                        tls: us(24_000, 3),
+                        ttfb: us(60_000, 4),
+                        total: None,
+                    },
+                    throughput: None,
+                    troubled: false,
+                    gap: None,
+                    beside: Some(Box::new(Beside {
+                        resolver: Some(resolver.into()),
+                        site: Some("berlin".into()),
+                        ..Beside::default()
+                    })),
+                };
+                if let Some(change) = change {
+                    change(resolver, &mut event);
+                }
+                events.push(event);
+            }
+        }
+    }
+    events
+}
+
+fn slow_resolver(resolver: &str, event: &mut Event) {
+    if resolver == "10.0.0.1"
+        && let Some(dns) = &mut event.timings.dns
+    {
+        dns.0 += 200_000;
+    }
+}
+
+async fn send(running: &Running, minutes: std::ops::Range<i64>, ids: u128, change: Option<Change>) {
+    let events = minutes.flat_map(|minute| fleet_minute(minute, ids, change)).collect();
+    running.aggregator.submit(events).await.unwrap();
+}
+
+/// Has the fleet judged up to a minute.
+async fn judge(world: &World, running: &Running, fleet: &mut Fleet, minute: i64) {
+    while diagnoser::detect(&world.store, &running.aggregator, fleet, after(minute)).await.unwrap()
+    {
+    }
+}
+
+fn incidents(world: &World) -> Vec<IncidentRow> {
+    world.reader().incidents(&IncidentQuery::new(ALWAYS, 100)).unwrap().0
+}
+
+fn settings() -> Settings {
+    Settings { now: || T0, ..Settings::default() }
+}
+
+async fn a_slow_resolver_is_one_incident_from_its_onset_to_its_end(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::default();
+    send(&running, 0..90, 0, None).await;
+    send(&running, 90..100, 0, Some(slow_resolver)).await;
+    judge(&world, &running, &mut fleet, 89).await;
+    assert_eq!(incidents(&world), []);
+    judge(&world, &running, &mut fleet, 93).await;
+    let [open] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert_eq!(open.label, Label::DnsBound);
+    assert_eq!((&*open.scope_type, &*open.scope_id), ("resolver", "10.0.0.1"));
+    assert_eq!((open.onset_ts, open.end_ts), (at(90), None));
+    assert!(open.opened_ts <= at(91) && open.told_ts <= after(93));
+    let cells: Vec<_> = open.body.cells.iter().map(|cell| &*cell.client_id).collect();
+    assert_eq!(cells, ["a", "a", "b", "b"]);
+    let Payload { current, usual, excess_ms, cells, .. } = &open.body.evidence;
+    let (now, then) = (current.unwrap(), usual.unwrap());
+    assert!(
+        (13.0..16.0).contains(&then.p50) && (208.0..220.0).contains(&now.p50),
+        "{now:?} {then:?}"
+    );
+    assert!((190.0..210.0).contains(&excess_ms[0]), "{excess_ms:?}");
+    assert_eq!((cells.bad, cells.good), (4, 0));
+    assert!(open.body.text.contains("resolver 10.0.0.1"), "{}", open.body.text);
+
+    send(&running, 100..110, 0, None).await;
+    judge(&world, &running, &mut fleet, 109).await;
+    let [ended] = &incidents(&world)[..] else { panic!() };
+    assert_eq!((&ended.id, ended.told_ts), (&open.id, open.told_ts));
+    assert_eq!((ended.last_bad_ts, ended.end_ts), (at(99), Some(at(100))));
+}
+
+async fn a_restart_at_any_moment_changes_nothing(world: World) {
+    let running = world.start(settings());
+    send(&running, 0..70, 0, None).await;
+    send(&running, 70..80, 0, Some(slow_resolver)).await;
+    send(&running, 80..130, 0, None).await;
+    let mut fleet = Fleet::default();
+    for minute in 0..125 {
+        // After the first state was written down, each minute has a program of its own.
+        if minute > 60 {
+            fleet = Fleet::default();
+        }
+        judge(&world, &running, &mut fleet, minute).await;
+    }
+    let [one] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    let restarted = one.clone();
+
+    // Another store that was judged at once, by one program.
+    let twin = World::new();
+    let running = twin.start(settings());
+    send(&running, 0..70, 0, None).await;
+    send(&running, 70..80, 0, Some(slow_resolver)).await;
+    send(&running, 80..130, 0, None).await;
+    judge(&twin, &running, &mut Fleet::default(), 124).await;
+    let [at_once] = &incidents(&twin)[..] else { panic!() };
+    let of = |row: &IncidentRow| (row.id.clone(), row.onset_ts, row.opened_ts, row.end_ts);
+    assert_eq!(of(&restarted), of(at_once));
+    assert_eq!(restarted.body, at_once.body);
+}
+
+async fn late_events_take_an_incident_back(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::default();
+    send(&running, 0..90, 0, None).await;
+    send(&running, 90..93, 0, Some(slow_resolver)).await;
+    judge(&world, &running, &mut fleet, 92).await;
+    assert_eq!(incidents(&world).len(), 1);
+    // Most of what those minutes held comes late, and is as usual.
+    for ids in 1..60 {
+        send(&running, 90..93, ids, None).await;
+    }
+    send(&running, 93..100, 0, None).await;
+    judge(&world, &running, &mut fleet, 99).await;
+    let [back] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert!(back.body.withdrawn && back.end_ts.is_some(), "{back:#?}");
+}
+
+async fn an_outage_and_a_certificate_are_told_apart_in_the_next_minute(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::default();
+    send(&running, 0..90, 0, None).await;
+    send(&running, 90..91, 0, Some(|_, event| event.failure = Some(ErrorStage::Dns))).await;
+    judge(&world, &running, &mut fleet, 90).await;
+    let [outage] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert_eq!(outage.label, Label::Outage(ErrorStage::Dns));
+    assert_eq!((outage.opened_ts, &*outage.scope_type), (at(90), "site"));
+
+    send(&running, 91..110, 0, None).await;
+    let expired: Change = |_, event| {
+        if event.target.as_str() == TARGETS[0] {
+            event.failure = Some(ErrorStage::Tls);
+            event.beside.get_or_insert_default().certificate = true;
+        }
+    };
+    send(&running, 110..111, 0, Some(expired)).await;
+    judge(&world, &running, &mut fleet, 110).await;
+    let [certificate, outage] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert!(outage.end_ts.is_some());
+    assert_eq!(certificate.label, Label::Certificate);
+    assert_eq!((&*certificate.scope_type, &*certificate.scope_id), ("target", TARGETS[0]));
+    assert_eq!(certificate.body.evidence.failures["certificate"], EACH * CLIENTS.len() as u64);
+}
