@@ -254,7 +254,7 @@ async fn windows_merge_over_any_cohort_and_are_bounded(world: World) {
     };
     let all: Vec<_> =
         events("a", "s", 0).chain(events("a", "t", 100)).chain(events("b", "t", 0)).collect();
-    world.store.writer().unwrap().apply(&[all.clone()], T0).unwrap();
+    world.store.writer().unwrap().apply(std::slice::from_ref(&all), T0).unwrap();
     let reader = world.reader();
     let minutes = |span| CohortQuery { grain: Grain::Minute, ..CohortQuery::of(span) };
     let told = |by, limit| {
