@@ -212,6 +212,12 @@ impl Sketch {
         }
     }
 
+    /// The samples by bucket, ascending, each bucket with its count: in this form two sketches can be
+    /// ranked against each other, whichever form they are in.
+    pub(crate) fn by_bucket(&self) -> Vec<(u16, u64)> {
+        self.0.to_buckets().into_counts()
+    }
+
     /// Appends the versioned byte form: the same samples give the same bytes.
     ///
     /// Version 1, all numbers LEB128 varints: `1`, then either `2 * n` and n ascending values

@@ -4,6 +4,7 @@
 //! One process must stay cheap: one thread, no configuration needed, nothing set up that one
 //! measurement does not use.
 
+mod grades;
 mod har;
 mod json;
 mod live;

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Demo(commands::demo::Args),
     /// Show what was measured and what was diagnosed
     Report(commands::report::Args),
+    /// Say whether two cohorts differ, by stage, and how sure that is
+    Compare(commands::compare::Args),
     /// Judge a recording of events, as it would have been judged while it was made
     Diagnose(commands::diagnose::Args),
     /// Run the test target: HTTP, HTTPS and DNS with faults that can be switched

@@ -4,6 +4,7 @@ pub(crate) mod aggregator;
 pub(crate) mod api;
 pub(crate) mod backup;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod diagnose;

@@ -1,4 +1,4 @@
-//! The read API: windows, summaries and diagnoses as JSON.
+//! The read API: windows, summaries, scores and diagnoses as JSON.
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -11,12 +11,15 @@ use serde_json::json;
 use crate::ingest::auth::{self, Auth};
 use crate::ingest::problem::{self, Problem};
 use crate::store::{
-    DiagnosisQuery, GapQuery, Reader, Span, Store, StoreError, SummaryQuery, WindowQuery,
+    CohortQuery, DiagnosisQuery, GapQuery, Reader, Span, Store, StoreError, SummaryQuery,
+    WindowQuery,
 };
 
 mod query;
+mod scores;
 
 use query::Query;
+use scores::ScoreRow;
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -29,13 +32,15 @@ pub struct Deps {
     pub now: fn() -> i64,
 }
 
-/// `GET /api/v1/windows`, `/summary`, `/diagnoses` and `/gaps`, which need a token of scope `read`.
+/// `GET /api/v1/windows`, `/summary`, `/scores`, `/diagnoses` and `/gaps`, which need a token of scope
+/// `read`.
 pub fn router(deps: Deps) -> Router {
     let page =
         |handler: axum::routing::MethodRouter<Deps>| handler.fallback(problem::method_not_allowed);
     Router::new()
         .route("/api/v1/windows", page(get(windows)))
         .route("/api/v1/summary", page(get(summary)))
+        .route("/api/v1/scores", page(get(scores)))
         .route("/api/v1/diagnoses", page(get(diagnoses)))
         .route("/api/v1/gaps", page(get(gaps)))
         .route_layer(middleware::from_fn_with_state(deps.auth.clone(), auth::require_read))
@@ -47,8 +52,12 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// The longest stretch of one answer: a quarter of a year of rows, a week of merging.
 const LONGEST_MS: i64 = 92 * DAY_MS;
 const LONGEST_SUMMARY_MS: i64 = 7 * DAY_MS;
+/// Scores of a long stretch are merged from hours or days, of which there are few.
+const LONGEST_SCORES_MS: i64 = 10 * 366 * DAY_MS;
 const DEFAULT_ROWS: usize = 1_000;
 const MOST_ROWS: usize = 10_000;
+/// Rows of merged windows are all held until the last window was read.
+const MOST_SCORES: usize = 1_000;
 /// When to come again where the store can't be read, in seconds.
 const COME_AGAIN: u32 = 2;
 
@@ -83,6 +92,28 @@ async fn summary(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer 
     let (rows, truncated) = read(&deps, move |reader| reader.summary_of(&wanted, now_ms)).await?;
     answer(&json!({
         "from_ms": span.from_ms, "to_ms": span.to_ms, "summary": rows, "truncated": truncated,
+    }))
+}
+
+async fn scores(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
+    let now_ms = (deps.now)();
+    let mut query = Query::parse(query.as_deref())?;
+    let span = query.span(now_ms, LONGEST_SCORES_MS)?;
+    let wanted = CohortQuery {
+        client_id: query.text("client_id")?,
+        target: query.text("target")?,
+        ..CohortQuery::of(span)
+    };
+    let (profile, group_by) = (scores::profile(&mut query)?, scores::group_by(&mut query)?);
+    let limit = query.limit(MOST_SCORES, MOST_SCORES)?;
+    query.finish(&["client_id", "target", "from", "to", "profile", "group_by", "limit"])?;
+    let grain = wanted.grain;
+    let look = move |reader: &Reader| reader.cohorts(&wanted, group_by, limit);
+    let (rows, truncated) = read(&deps, look).await?;
+    let rows: Vec<_> = rows.into_iter().map(|row| ScoreRow::of(row, &profile)).collect();
+    answer(&json!({
+        "from_ms": span.from_ms, "to_ms": span.to_ms, "profile": profile.name, "grain": grain,
+        "scores": rows, "truncated": truncated,
     }))
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 pub mod backup;
+mod cohorts;
 mod diagnoses;
 mod error;
 mod gaps;
@@ -31,6 +32,7 @@ mod writer;
 /// Name of the embedded store's database in the data directory.
 pub const DATABASE: &str = sqlite::DATABASE;
 
+pub use cohorts::{Cohort, CohortQuery, Grain, GroupBy, Kept};
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
 pub use error::{Class, StoreError};
 pub use gaps::{GapQuery, GapRow};

@@ -36,6 +36,19 @@ pub enum Class {
     Great,
 }
 
+impl Class {
+    /// The name used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Poor => "poor",
+            Self::Average => "average",
+            Self::Good => "good",
+            Self::Great => "great",
+        }
+    }
+}
+
 /// One experience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Experience {

@@ -142,6 +142,18 @@ impl Qoe {
             parts: Parts { web, net },
         })
     }
+
+    /// What was measured of all that a score could rest on: the rest is absent, not perfect.
+    pub fn rests_on(&self) -> Vec<&'static str> {
+        let net = self.parts.net;
+        let parts = [
+            ("first_byte", true),
+            ("round_trip", net.is_some()),
+            ("loss_proxy", net.is_some()),
+            ("throughput", net.is_some_and(|net| net.throughput.is_some())),
+        ];
+        parts.into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
+    }
 }
 
 /// Failures where they cost more than waiting; else the stage that most of the time goes to.

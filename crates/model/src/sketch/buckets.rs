@@ -34,6 +34,11 @@ impl Buckets {
         self.counts.iter().map(|&(bucket, count)| (bucket::middle(bucket), count))
     }
 
+    /// Ascending by bucket.
+    pub(super) fn into_counts(self) -> Vec<(u16, u64)> {
+        self.counts
+    }
+
     pub(super) fn insert(&mut self, value: u64) {
         self.count = self.count.saturating_add(1);
         self.sum = self.sum.saturating_add(u128::from(value));

@@ -13,6 +13,8 @@
 //!       "ok": true, "exit_code": 0, "failure": null,
 //!       "transfer": {"bits_per_second": 94300000, "bytes": 1000000, "complete": true},
 //!       "details": {"residual_ms": 0.2, "lookups": [], "attempts": [], "server_timing": []},
+//!       "scores": {"rpm_class": "good", "loaded_increase_ms": 18.1, "bufferbloat": "A",
+//!         "aim": {"gaming": {"points": 25, "class": "good"}}},
 //!       "verdict": "OK. …"
 //!     }]
 //!   }]
@@ -34,6 +36,7 @@ use model::wire::WireEvent;
 use model::{ErrorStage, Micros};
 use serde::Serialize;
 
+use super::grades::Grades;
 use super::series::Series;
 use super::verdict::{self, Facts};
 
@@ -71,6 +74,8 @@ struct Run<'a> {
     transfer: Option<Transfer>,
     upload: Option<Transfer>,
     details: Value,
+    /// Of a line that was loaded (`--rpm`).
+    scores: Option<Grades>,
     verdict: String,
 }
 
@@ -204,6 +209,7 @@ fn run<'a>(m: &'a Measurement, identity: &Identity) -> Run<'a> {
         transfer: m.throughput.map(transfer),
         upload: m.upload.map(transfer),
         details: details(m),
+        scores: Grades::of(m),
         verdict: verdict::sentence(&Facts::of(m, m.started_ms)).text(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::ErrorStage;
 use model::wire::WireTcpInfo;
 
+use super::grades::Grades;
 use super::verdict::{self, Facts};
 use crate::echo::Echoes;
 use crate::render::units::ABSENT;
@@ -123,6 +124,7 @@ fn summary(m: &Measurement) -> String {
     let mut lines = vec![parts.join("   ")];
     lines.extend(m.transfers.download.and_then(|t| t.target).and_then(|side| held_up(&side)));
     lines.extend(m.latency.as_ref().map(latency));
+    lines.extend(Grades::of(m).map(|grades| grades.text()));
     lines.extend(m.echoes.as_ref().map(echoes));
     lines.extend(path(m));
     lines.retain(|line| !line.is_empty());

@@ -4,6 +4,7 @@
 pub(crate) mod cells;
 mod gaps;
 pub(crate) mod incident;
+mod score;
 pub(crate) mod since;
 pub(crate) mod told;
 pub(crate) mod view;
@@ -27,7 +28,7 @@ use since::Since;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 --json prints one object of schema qoe.report/1: from_ms, to_ms, summary (a row for each client \
-and target), windows (a row a minute), diagnoses and gaps (what probes lost), with the names of the read \
+and target, with its score), windows (a row a minute), diagnoses and gaps (what probes lost), with the names of the read \
 API. Fields may \
 be added; none change.")]
 pub(crate) struct Args {

@@ -3,12 +3,13 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "",
     "check",
     "up",
     "demo",
     "report",
+    "compare",
     "target",
     "simulate",
     "probe",

@@ -7,6 +7,7 @@
 mod backup;
 mod check;
 mod check_ends;
+mod compare;
 mod crash;
 mod diagnose;
 mod dlq;

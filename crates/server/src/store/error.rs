@@ -135,7 +135,9 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
     /// A summary would have to merge more windows than one answer may cost.
-    #[error("more than {limit} windows lie in that range; ask for a shorter one")]
+    #[error(
+        "more than {limit} windows lie in that range; ask for a shorter one, or for one client or target"
+    )]
     TooMany {
         /// The bound.
         limit: usize,

@@ -5,6 +5,7 @@
 
 mod apply;
 mod clients;
+mod cohorts;
 mod connection;
 mod diagnoses;
 mod failure;

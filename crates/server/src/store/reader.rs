@@ -3,6 +3,7 @@
 use model::window::Window;
 use serde::{Deserialize, Serialize};
 
+use super::cohorts::{self, Cohort, CohortQuery, GroupBy, Kept};
 use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
 use super::gaps::{GapQuery, GapRow};
 use super::incidents::{FleetWindow, IncidentQuery, IncidentRow, Revisions};
@@ -80,6 +81,39 @@ impl Reader {
             Backend::Sqlite(reader) => reader.summary_of(query, now_ms),
             Backend::Postgres(reader) => reader.summary_of(query, now_ms),
         }
+    }
+
+    /// Hands each window on that is asked for, by client, target and time. It holds few of them at
+    /// a time.
+    ///
+    /// # Errors
+    /// [`StoreError::TooMany`] where there are more than the query's bound, after having handed on
+    /// as many; and the first error of `each`.
+    pub fn each_window(
+        &self,
+        query: &CohortQuery,
+        each: &mut dyn FnMut(Kept<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.each_window(query, each),
+            Backend::Postgres(reader) => reader.each_window(query, each),
+        }
+    }
+
+    /// Windows merged by client, target, both or neither; the first rows by name. Whether there
+    /// were more than the limit is the second part of the answer.
+    pub fn cohorts(
+        &self,
+        query: &CohortQuery,
+        group_by: GroupBy,
+        limit: usize,
+    ) -> Result<(Vec<Cohort>, bool), StoreError> {
+        let mut merging = cohorts::Merging::new(group_by, limit);
+        self.each_window(query, &mut |kept| {
+            merging.add(&kept);
+            Ok(())
+        })?;
+        Ok(merging.finish())
     }
 
     /// What probes lost, the newest first. Whether there was more than the limit is the second part

@@ -2,6 +2,7 @@
 
 mod apply;
 pub(super) mod backup;
+mod cohorts;
 mod connection;
 mod diagnoses;
 mod gaps;

@@ -2,6 +2,7 @@
 //! from their percentiles.
 
 use model::Metric;
+use model::score::{Profile, Qoe};
 use model::window::{Counts, StageSums, Window};
 use serde::Serialize;
 
@@ -48,6 +49,9 @@ pub struct SummaryRow {
     pub percentiles: MetricPercentiles,
     /// Where the time goes on average; `None` where nothing counts in the total.
     pub mean: Option<MeanStages>,
+    /// How good that is for the use of pages (profile `web`); `None` where nothing was measured that
+    /// could say so.
+    pub score: Option<Qoe>,
 }
 
 /// Means over the events that count in the total, milliseconds. The parts add up to the total;
@@ -121,6 +125,7 @@ impl Merging {
             counts: *merged.counts(),
             percentiles: MetricPercentiles(Metric::ALL.map(|m| Percentiles::of(merged.sketch(m)))),
             mean: MeanStages::of(merged.sums()),
+            score: Qoe::of(&merged, &Profile::WEB),
         }
     }
 }

@@ -63,7 +63,7 @@ async fn ask(router: &Router, token: Option<&str>, path: &str) -> (StatusCode, V
 async fn reading_takes_a_token_of_scope_read() {
     let api = Api::new();
     let ingest = api.world.store.tokens().create("c", Scope::Ingest, None).unwrap();
-    for path in ["/api/v1/windows", "/api/v1/summary", "/api/v1/diagnoses"] {
+    for path in ["/api/v1/windows", "/api/v1/summary", "/api/v1/scores", "/api/v1/diagnoses"] {
         assert_eq!(api.get_as(None, path).await.0, StatusCode::UNAUTHORIZED);
         assert_eq!(api.get_as(Some(&ingest), path).await.0, StatusCode::FORBIDDEN);
         assert_eq!(api.get_as(Some(&api.token), path).await.0, StatusCode::OK);
@@ -171,6 +171,90 @@ async fn a_summary_is_chosen_by_client_and_target_and_bounded() {
 }
 
 #[tokio::test]
+async fn scores_are_told_of_any_cohort_and_absent_is_absent() {
+    let api = Api::new();
+    // The four of docs/scores.md: 400, 1200 and 1800 ms to the first byte, and a failure.
+    let waited = |n: u64, ms: Option<u64>| {
+        let us = |ms| Some(model::Micros(ms * 1_000));
+        let timings = model::event::Timings {
+            tcp: ms.and_then(|_| us(20)),
+            ttfb: ms.and_then(|ms| us(ms - 20)),
+            ..Default::default()
+        };
+        let failure = ms.is_none().then_some(model::ErrorStage::Tcp);
+        Event { timings, failure, throughput: None, ..event("a", n, T0) }
+    };
+    let four = [Some(400), Some(1_200), Some(1_800), None];
+    let mut events: Vec<_> = (1..).zip(four).map(|(n, ms)| waited(n, ms)).collect();
+    // Its page came; only the transfer failed. And one whose probe was in trouble says nothing.
+    let transfer = Some(model::ErrorStage::ThroughputTimeout);
+    events.push(Event {
+        client: model::ClientId::trusted("b"),
+        failure: transfer,
+        ..waited(9, Some(300))
+    });
+    events.push(Event { troubled: true, ..event("c", 1, T0) });
+    api.running.aggregator.submit(events).await.unwrap();
+
+    let body = api.get("/api/v1/scores").await;
+    assert_eq!(
+        (&body["profile"], &body["grain"], &body["truncated"]),
+        (&"web".into(), &"minute".into(), &false.into())
+    );
+    let [a, b, c] = &body["scores"].as_array().unwrap()[..] else { panic!("{body}") };
+    let score = &a["score"];
+    assert_eq!(score["score"].as_f64().unwrap().round(), 56.0);
+    assert_eq!(
+        (&score["band"], &score["limited_by"], &score["n"], &score["confidence"]),
+        (&"fair".into(), &"failures".into(), &4.into(), &"low".into())
+    );
+    assert_eq!(
+        (&score["availability"]["share"], &score["parts"]["web"]["failed"]),
+        (&0.75.into(), &1.into())
+    );
+    assert!(score["availability"]["low"].as_f64().unwrap() < 0.35, "{score}");
+    assert!(score["parts"]["net"]["throughput"].is_null());
+    assert_eq!(a["rests_on"], serde_json::json!(["first_byte", "round_trip", "loss_proxy"]));
+    assert_eq!(
+        (&b["score"]["score"], &b["score"]["availability"]["share"]),
+        (&100.0.into(), &1.0.into())
+    );
+    assert_eq!(
+        (&c["score"], &c["count_troubled"], &c["count_total"]),
+        (&Value::Null, &1.into(), &0.into())
+    );
+
+    let rows = async |query: &str| {
+        let body = api.get(&format!("/api/v1/scores?{query}")).await;
+        (body["scores"].as_array().unwrap().clone(), body["truncated"] == true)
+    };
+    let (all, _) = rows("group_by=none").await;
+    assert_eq!(
+        (all.len(), &all[0]["count_total"], &all[0]["score"]["n"]),
+        (1, &5.into(), &5.into())
+    );
+    assert!(all[0].get("client_id").is_none() && all[0].get("target").is_none());
+    let (targets, _) = rows("group_by=target&client_id=a").await;
+    assert_eq!((&targets[0]["target"], &targets[0]["score"]["n"]), (&TARGET.into(), &4.into()));
+    let (clients, more) = rows("group_by=client_id&limit=2").await;
+    assert_eq!((clients.len(), more, &clients[1]["client_id"]), (2, true, &"b".into()));
+    assert_eq!(rows("client_id=nobody&group_by=none").await, (vec![], false));
+    // From days, of which none has ended.
+    let body = api.get("/api/v1/scores?from=1600000000000").await;
+    assert_eq!((&body["grain"], &body["scores"]), (&"day".into(), &Value::Array(vec![])));
+    // In each row of the summary, as in the scores.
+    assert_eq!(api.get("/api/v1/summary").await["summary"][0]["score"], *score);
+
+    let (status, refused) = api.get_as(Some(&api.token), "/api/v1/scores?profile=films").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("web, streaming, conferencing, gaming, backup"), "{detail}");
+    for profile in ["web", "streaming", "conferencing", "gaming", "backup"] {
+        assert_eq!(api.get(&format!("/api/v1/scores?profile={profile}")).await["profile"], profile);
+    }
+}
+
+#[tokio::test]
 async fn what_probes_lost_and_what_was_set_aside_is_told() {
     let api = Api::new();
     let gap = Gap { count: 7, first_ts_ms: Some(T0 - 9_000), last_ts_ms: None };
@@ -229,6 +313,11 @@ async fn a_wrong_parameter_is_named() {
         ("summary?client=a", "client"),
         ("summary?target=", "target"),
         ("diagnoses?open=maybe", "open"),
+        ("scores?profile=films", "profile"),
+        ("scores?group_by=moon", "group_by"),
+        ("scores?limit=1001", "limit"),
+        ("scores?from=0", "from"),
+        ("scores?open=true", "open"),
     ] {
         let (status, body) = api.get_as(Some(&api.token), &format!("/api/v1/{path}")).await;
         assert_eq!(

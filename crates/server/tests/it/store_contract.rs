@@ -7,8 +7,8 @@ use model::{Event, Target};
 use server::aggregator::{Aggregator, Applied, Settings, Unavailable};
 use server::store::tokens::{id_of, sha256};
 use server::store::{
-    DiagnosisQuery, Judged, Reader, Retention, Rolled, Rollup, Scope, Span, SummaryQuery,
-    WindowQuery, schema,
+    CohortQuery, DiagnosisQuery, Grain, GroupBy, Judged, Reader, Retention, Rolled, Rollup, Scope,
+    Span, SummaryQuery, WindowQuery, schema,
 };
 use server::{diagnoser, rollup};
 
@@ -38,6 +38,7 @@ on_both_stores! {
     names_of_any_letters_and_length_come_back_as_they_were,
     windows_come_by_client_and_target_and_time_and_the_newest_first_where_they_are_bounded,
     a_summary_merges_windows_and_is_bounded_by_rows,
+    windows_merge_over_any_cohort_and_are_bounded,
     readers_see_each_commit,
     tokens_are_known_at_once_and_not_after_they_were_revoked,
     ids_outlive_the_events_that_are_accepted_and_windows_outlive_ids,
@@ -245,6 +246,53 @@ async fn a_summary_merges_windows_and_is_bounded_by_rows(world: World) {
     assert_eq!(ask(Some("t"), ALWAYS, 2), (vec![30, 30], false));
     assert_eq!(ask(None, Span { from_ms: at(1), to_ms: at(2) }, 9), (vec![10; 3], false));
     assert_eq!(ask(None, Span { from_ms: at(7), to_ms: at(8) }, 9), (vec![], false));
+}
+
+async fn windows_merge_over_any_cohort_and_are_bounded(world: World) {
+    let events = |client, target, first: u64| {
+        (0..30).map(move |n| of(client, target, first + n, at(n as i64 / 10)))
+    };
+    let all: Vec<_> =
+        events("a", "s", 0).chain(events("a", "t", 100)).chain(events("b", "t", 0)).collect();
+    world.store.writer().unwrap().apply(std::slice::from_ref(&all), T0).unwrap();
+    let reader = world.reader();
+    let minutes = |span| CohortQuery { grain: Grain::Minute, ..CohortQuery::of(span) };
+    let told = |by, limit| {
+        let (rows, more) = reader.cohorts(&minutes(ALWAYS), by, limit).unwrap();
+        let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
+        let row = |row: &server::store::Cohort| {
+            let total = row.merged.counts().total;
+            format!("{}{}:{}/{total}", name(&row.client_id), name(&row.target), row.windows)
+        };
+        (rows.iter().map(row).collect::<Vec<_>>().join(" "), more)
+    };
+    let expect = |text: &str, more| (text.to_owned(), more);
+    assert_eq!(told(GroupBy::Cell, 3), expect("as:3/30 at:3/30 bt:3/30", false));
+    assert_eq!(told(GroupBy::Client, 9), expect("a-:6/60 b-:3/30", false));
+    assert_eq!(told(GroupBy::Target, 1), expect("-s:3/30", true));
+    assert_eq!(told(GroupBy::Target, 2), expect("-s:3/30 -t:6/60", false));
+    assert_eq!(told(GroupBy::Nothing, 1), expect("--:9/90", false));
+    // What was merged is what all of its events give.
+    let mut whole = model::window::Window::default();
+    all.iter().filter(|event| event.target.as_str() == "t").for_each(|event| whole.fold(event));
+    let of_t = CohortQuery { target: Some("t".to_owned()), ..minutes(ALWAYS) };
+    let (rows, _) = reader.cohorts(&of_t, GroupBy::Nothing, 1).unwrap();
+    assert_eq!((&rows[0].merged, rows[0].first_ts, rows[0].last_ts), (&whole, at(0), at(2)));
+    let none = CohortQuery { client_id: Some("nobody".to_owned()), ..minutes(ALWAYS) };
+    assert_eq!(reader.cohorts(&none, GroupBy::Nothing, 1).unwrap(), (vec![], false));
+    let middle = minutes(Span { from_ms: at(1), to_ms: at(2) });
+    assert_eq!(reader.cohorts(&middle, GroupBy::Nothing, 1).unwrap().0[0].windows, 3);
+    // One more than may be read is refused, with the way out.
+    let mut seen = 0;
+    let bounded = |most| CohortQuery { most, ..minutes(ALWAYS) };
+    let count = &mut |_: server::store::Kept<'_>| {
+        seen += 1;
+        Ok(())
+    };
+    reader.each_window(&bounded(9), count).unwrap();
+    let error = reader.each_window(&bounded(8), count).unwrap_err().to_string();
+    assert!(error.contains("more than 8 windows") && error.contains("one client"), "{error}");
+    assert_eq!(seen, 9 + 8);
 }
 
 async fn readers_see_each_commit(world: World) {
@@ -473,6 +521,11 @@ async fn minutes_become_hours_and_days_and_again_where_a_late_event_reopens_one(
         }
     }
     assert!(rows(Rollup::Hour, at(48))[0].provisional);
+    for (grain, windows) in [(Grain::Minute, 120), (Grain::Hour, 3), (Grain::Day, 2)] {
+        let query = CohortQuery { grain, ..CohortQuery::of(ALWAYS) };
+        let (all, _) = reader.cohorts(&query, GroupBy::Nothing, 1).unwrap();
+        assert_eq!((all[0].windows, all[0].merged.counts().total), (windows, 120 * 6 + 1));
+    }
 }
 
 async fn what_changes_while_it_is_merged_is_merged_again(world: World) {

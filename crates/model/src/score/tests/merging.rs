@@ -95,6 +95,7 @@ fn absent_is_absent_and_not_0() {
     assert_eq!(Qoe::of(&window([&silent]), &Profile::WEB), None, "it says nothing of a wait");
     let outage = web(&[event(Some(ErrorStage::Dns), [None; 4])]);
     assert_eq!((outage.score, outage.parts.net), (0.0, None), "nothing is known of the path");
+    assert_eq!(outage.rests_on(), ["first_byte"]);
     let transfer = web(&[event(Some(ErrorStage::Throughput), [Some(1); 4])]);
     assert_eq!((transfer.score, transfer.availability.share), (100.0, 1.0), "its page came");
 }
@@ -110,6 +111,7 @@ fn a_rate_counts_where_a_profile_demands_one() {
     let demanding = Profile { throughput_bps: Some(4_000_000), ..Profile::WEB };
     let qoe = Qoe::of(&window, &demanding).unwrap();
     assert_eq!((qoe.score, qoe.limited_by), (0.0, Some(Limit::Throughput)));
+    assert_eq!(qoe.rests_on(), ["first_byte", "round_trip", "loss_proxy", "throughput"]);
 }
 
 #[test]

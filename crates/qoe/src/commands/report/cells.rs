@@ -9,6 +9,7 @@ use server::store::{Percentiles, SummaryRow, WindowRow};
 
 use super::Report;
 use super::incident::short;
+use super::score;
 use crate::render::sparkline::{sparkline, squeeze};
 use crate::render::units::{self, ABSENT};
 use crate::render::{Ink, Style};
@@ -16,7 +17,7 @@ use crate::render::{Ink, Style};
 /// Columns of a curve.
 const CURVE: usize = 40;
 
-/// Three lines a cell: who and how much, the numbers, the curves.
+/// Four lines a cell: who and how much, the numbers, the score, the curves.
 pub(super) fn text(report: &Report, style: Style) -> String {
     let mut windows: BTreeMap<(&str, &str), Vec<&WindowRow>> = BTreeMap::new();
     for row in &report.windows {
@@ -47,6 +48,9 @@ fn cell(row: &SummaryRow, windows: &[&WindowRow], style: Style) -> String {
         label.unwrap_or_default(),
     );
     let _ = writeln!(out, "  {}", numbers(row));
+    if let Some(score) = &row.score {
+        let _ = writeln!(out, "  {}", score::line(score, style));
+    }
     if row.counts.troubled > 0 {
         let aside = units::count(row.counts.troubled, "measurement");
         let _ = writeln!(out, "  {aside} set aside: the probe itself was in trouble");

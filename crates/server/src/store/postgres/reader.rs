@@ -24,7 +24,7 @@ pub(crate) struct Reader {
 }
 
 /// Windows that are merged between two questions.
-const FETCHED: i32 = 5_000;
+pub(super) const FETCHED: i32 = 5_000;
 
 impl Reader {
     pub(crate) fn open(settings: &Settings) -> Result<Self, StoreError> {
@@ -90,8 +90,7 @@ impl Reader {
                  ORDER BY since_ts DESC LIMIT 1",
             )
             .map_err(StoreError::postgres(doing))?;
-        let patience = conn.patience();
-        let moment = Moment { tx: conn.moment().map_err(StoreError::postgres(doing))?, patience };
+        let moment = Moment::of(&mut conn).map_err(StoreError::postgres(doing))?;
         let open_label = |cell: &Cell| -> Result<Option<String>, StoreError> {
             let rows = moment.wait(moment.tx.query(&open, &[&cell.client_id, &cell.target]));
             let rows = rows.map_err(StoreError::postgres("read open diagnoses"))?;
@@ -212,13 +211,18 @@ impl Reader {
 }
 
 /// A view of one moment, for several questions. It ends when it is dropped.
-struct Moment<'a> {
-    tx: Transaction<'a>,
+pub(super) struct Moment<'a> {
+    pub(super) tx: Transaction<'a>,
     patience: std::time::Duration,
 }
 
-impl Moment<'_> {
-    fn wait<T>(
+impl<'a> Moment<'a> {
+    pub(super) fn of(conn: &'a mut Connection) -> Result<Self, Failure> {
+        let patience = conn.patience();
+        Ok(Self { tx: conn.moment()?, patience })
+    }
+
+    pub(super) fn wait<T>(
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Failure> {
