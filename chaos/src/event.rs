@@ -136,6 +136,7 @@ impl World {
             throughput,
             troubled: self.hash(name.key, 32 + u64::from(name.client)).is_multiple_of(TROUBLED),
             gap: self.gap(name, ts_ms),
+            beside: None,
         }
     }
 

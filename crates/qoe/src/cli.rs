@@ -62,6 +62,10 @@ pub(crate) enum Command {
     Report(commands::report::Args),
     /// Say whether two cohorts differ, by stage, and how sure that is
     Compare(commands::compare::Args),
+    /// List incidents, or say what one of them rests on
+    Explain(commands::explain::Args),
+    /// Judge a stretch of the past again, as the rules of this program have it
+    Rediagnose(commands::rediagnose::Args),
     /// Judge a recording of events, as it would have been judged while it was made
     Diagnose(commands::diagnose::Args),
     /// Run the test target: HTTP, HTTPS and DNS with faults that can be switched

@@ -33,6 +33,8 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Demo(args) => commands::demo::run(&args, &context),
         Command::Report(args) => commands::report::run(&args, &context),
         Command::Compare(args) => commands::compare::run(&args, &context),
+        Command::Explain(args) => commands::explain::run(&args, &context),
+        Command::Rediagnose(args) => commands::rediagnose::run(&args, &context),
         Command::Target(args) => commands::target::run(&args, &context),
         Command::Diagnose(args) => commands::diagnose::run(&args, &context),
         Command::Simulate(args) => commands::simulate::run(&args, &context),

@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::ingest::auth::{self, Auth};
 use crate::ingest::problem::{self, Problem};
 use crate::store::{
-    CohortQuery, DiagnosisQuery, GapQuery, Reader, Span, Store, StoreError, SummaryQuery,
-    WindowQuery,
+    CohortQuery, DiagnosisQuery, GapQuery, IncidentQuery, Reader, Span, Store, StoreError,
+    SummaryQuery, WindowQuery,
 };
 
 mod query;
@@ -42,6 +42,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/api/v1/summary", page(get(summary)))
         .route("/api/v1/scores", page(get(scores)))
         .route("/api/v1/diagnoses", page(get(diagnoses)))
+        .route("/api/v1/incidents", page(get(incidents)))
         .route("/api/v1/gaps", page(get(gaps)))
         .route_layer(middleware::from_fn_with_state(deps.auth.clone(), auth::require_read))
         .with_state(deps)
@@ -132,6 +133,23 @@ async fn diagnoses(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answe
     let (rows, truncated) = read(&deps, move |reader| reader.diagnoses(&wanted)).await?;
     answer(&json!({
         "from_ms": span.from_ms, "to_ms": span.to_ms, "diagnoses": rows, "truncated": truncated,
+    }))
+}
+
+async fn incidents(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
+    let now_ms = (deps.now)();
+    let mut query = Query::parse(query.as_deref())?;
+    let span = query.span(now_ms, LONGEST_MS)?;
+    let wanted = IncidentQuery {
+        id: query.text("id")?,
+        open: query.flag("open")?,
+        span,
+        limit: query.limit(DEFAULT_ROWS, MOST_ROWS)?,
+    };
+    query.finish(&["id", "open", "from", "to", "limit"])?;
+    let (rows, truncated) = read(&deps, move |reader| reader.incidents(&wanted)).await?;
+    answer(&json!({
+        "from_ms": span.from_ms, "to_ms": span.to_ms, "incidents": rows, "truncated": truncated,
     }))
 }
 

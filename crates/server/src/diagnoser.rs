@@ -12,10 +12,12 @@ use model::units::{MINUTE_MS, Minute};
 use tokio_util::sync::CancellationToken;
 
 mod fleet;
+mod history;
 mod rows;
 mod seen;
 
 pub use fleet::Fleet;
+pub use history::{Rediagnosed, rediagnose};
 
 use crate::aggregator::{Aggregator, Unavailable};
 use crate::rollup;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Minute};
 use super::engine::Engine;
-use super::evidence::{fails, level, tail};
+use super::evidence::{fails, tail};
 use super::incident::Incident;
-use super::observe::{Bucket, Failing, SIGNALS, Signal, value};
+use super::observe::{Bucket, Failing, Signal, value};
 use super::unit::open_at;
 use super::usual::at;
 use crate::diagnosis::Label;
@@ -113,8 +113,8 @@ impl Engine {
             None => (None, None),
         };
         let change = current.zip(usual).map(|(now, usual): (Level, Level)| Change {
-            difference: now.p50 - usual.p50,
-            ratio: now.p50 / usual.p50,
+            difference: rounded(now.p50 - usual.p50),
+            ratio: rounded(now.p50 / usual.p50),
         });
         let name = |scope: &super::Scope| (scope.kind.as_str().to_owned(), scope.id.to_string());
         Payload {
@@ -122,7 +122,7 @@ impl Engine {
             current,
             usual,
             change,
-            excess_ms: incident.excess.map(|us| us / 1e3),
+            excess_ms: incident.excess.map(|us| rounded(us / 1e3)),
             evidence: self.evidence(incident),
             failures,
             measurements,
@@ -145,7 +145,7 @@ impl Engine {
             now.extend(present(cell, from, to).flat_map(of));
             then.extend(cell.usual[signal as usize].all());
         }
-        (Level::of(now, signal), Level::of(then, signal))
+        (Level::of(now), Level::of(then))
     }
 
     /// That of the unit's track which has most.
@@ -162,7 +162,7 @@ impl Engine {
             _ => "level",
         };
         let track = &unit.tracks[most];
-        let (sum, opens_at, minutes) = (track.sum(), open_at(most), track.run() as u64);
+        let (sum, opens_at, minutes) = (rounded(track.sum()), open_at(most), track.run() as u64);
         Some(Sum { kind: kind.to_owned(), sum, opens_at, minutes })
     }
 
@@ -178,16 +178,20 @@ impl Engine {
 }
 
 impl Level {
-    fn of(mut samples: Vec<Bucket>, signal: Signal) -> Option<Self> {
+    fn of(mut samples: Vec<Bucket>) -> Option<Self> {
         if samples.is_empty() {
             return None;
         }
         samples.sort_unstable();
-        let _ = signal;
         // Microseconds to milliseconds, bits to kilobits a second.
-        let quantile = |q| value(at(&samples, q)) / 1e3;
+        let quantile = |q| rounded(value(at(&samples, q)) / 1e3);
         Some(Self { p50: quantile(0.5), p95: quantile(0.95), n: samples.len() as u64 })
     }
+}
+
+/// To microseconds, or bits a second: what is written comes back as it was.
+fn rounded(value: f64) -> f64 {
+    libm::round(value * 1e3) / 1e3
 }
 
 fn present(cell: &Cell, from: i64, to: i64) -> impl Iterator<Item = &Minute> {
@@ -207,5 +211,3 @@ fn signal_of(label: Label) -> Option<Signal> {
         _ => return None,
     })
 }
-
-const _: () = assert!(level(0) == 0 && SIGNALS == 6);

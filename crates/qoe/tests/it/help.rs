@@ -3,13 +3,15 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 29] = [
     "",
     "check",
     "up",
     "demo",
     "report",
     "compare",
+    "explain",
+    "rediagnose",
     "target",
     "simulate",
     "probe",

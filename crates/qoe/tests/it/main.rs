@@ -12,6 +12,7 @@ mod crash;
 mod diagnose;
 mod dlq;
 mod doctor;
+mod explain;
 mod help;
 mod http;
 mod own_trouble;

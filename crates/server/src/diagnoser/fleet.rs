@@ -216,15 +216,6 @@ fn tell(
     live.take_ended();
 }
 
-impl Detected {
-    fn put(&mut self, row: IncidentRow) {
-        match self.incidents.iter_mut().find(|kept| kept.id == row.id) {
-            Some(kept) => *kept = row,
-            None => self.incidents.push(row),
-        }
-    }
-}
-
 fn minutes(from: i64, to: i64) -> Span {
     Span { from_ms: from * MINUTE_MS, to_ms: to * MINUTE_MS }
 }

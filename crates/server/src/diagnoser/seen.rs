@@ -18,6 +18,13 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen(Vec<(usize, Place, Observation)>);
 
+impl Seen {
+    /// How many cells were measured.
+    pub(super) fn cells(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// The cells there have been, by their number, and the addresses of their targets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registry {

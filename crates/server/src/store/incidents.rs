@@ -120,6 +120,16 @@ pub struct Detected {
     pub state: Option<(i64, Vec<u8>)>,
 }
 
+impl Detected {
+    /// Notes an incident, in place of what was noted of it before.
+    pub(crate) fn put(&mut self, row: IncidentRow) {
+        match self.incidents.iter_mut().find(|kept| kept.id == row.id) {
+            Some(kept) => *kept = row,
+            None => self.incidents.push(row),
+        }
+    }
+}
+
 /// States that are kept: one that can't be read leaves those before it.
 pub(super) const STATES: i64 = 3;
 

@@ -66,6 +66,7 @@ mod tests {
                 throughput: None,
                 troubled: false,
                 gap: None,
+                beside: None,
             });
         }
         let score = Qoe::of(&window, &Profile::WEB).unwrap();
