@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
 use url::Url;
 
@@ -222,8 +223,8 @@ impl Check<'_> {
         // A measurement that takes longer than the interval delays the next; none are caught up.
         grid.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut runs = Vec::new();
-        let signal = tokio::signal::ctrl_c();
-        tokio::pin!(signal);
+        // Before the first packet: from then on Ctrl-C ends this, and not the program.
+        let mut interrupts = signal(SignalKind::interrupt())?;
         let mut interrupted = false;
         for done in 0..args.count {
             live.draw(url.as_str(), &runs, done, args.count);
@@ -243,7 +244,7 @@ impl Check<'_> {
                     }
                     runs.extend(measured);
                 }
-                _ = &mut signal => {
+                _ = interrupts.recv() => {
                     interrupted = true;
                     break;
                 }
