@@ -3,10 +3,9 @@
 use tokio_postgres::error::SqlState;
 
 use super::connection::Connection;
-use super::gaps;
 use super::partitions::{AGG_1M, EVENTS_SEEN, Table};
 use super::time::Time;
-use super::{Failure, StoreError};
+use super::{Failure, StoreError, alerts, gaps};
 use crate::store::{Pruned, Retention, Rollup};
 
 /// Rows of one table that a step removes at most.
@@ -39,7 +38,9 @@ pub(super) fn prune(
                  SELECT ctid FROM diagnoses WHERE last_ts < $1 ORDER BY last_ts LIMIT $2))",
             &[&Time(windows_from_ms), &ROWS],
         )?;
-        let mut rows = vec![diagnoses, gaps::prune(conn, windows_from_ms)?];
+        let gaps = gaps::prune(conn, windows_from_ms)?;
+        let alerts = alerts::prune(conn, windows_from_ms)?;
+        let mut rows = vec![diagnoses, gaps, alerts];
         for (rollup, delete) in [(Rollup::Hour, HOURS), (Rollup::Day, DAYS)] {
             let from_ms = keep.rollups_from_ms(rollup, present);
             rows.push(conn.execute(delete, &[&Time(from_ms), &ROWS])?);

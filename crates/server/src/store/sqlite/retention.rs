@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::gaps;
 use super::windows::limit_of;
+use super::{alerts, gaps};
 use crate::store::{Pruned, Retention, Rollup, StoreError};
 
 /// Where the sweep over cells has come to.
@@ -38,6 +38,7 @@ pub(super) fn prune(
             rolled += prune_rollups(tx, rollup, keep.rollups_from_ms(rollup, present))?;
         }
         rolled += gaps::prune(tx, keep.windows_from_ms(present))?;
+        rolled += alerts::prune(tx, keep.windows_from_ms(present))?;
         Ok(Pruned { seen, windows: windows + rolled, more: seen == ROWS || !swept || rolled > 0 })
     };
     step().map_err(StoreError::sqlite("remove what is old"))

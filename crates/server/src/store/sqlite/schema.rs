@@ -16,6 +16,8 @@ const STEPS: &[M<'static>] = &[
         .down(include_str!("../../../migrations/sqlite/2_rollups/down.sql")),
     M::up(include_str!("../../../migrations/sqlite/3_probes/up.sql"))
         .down(include_str!("../../../migrations/sqlite/3_probes/down.sql")),
+    M::up(include_str!("../../../migrations/sqlite/5_alerts/up.sql"))
+        .down(include_str!("../../../migrations/sqlite/5_alerts/down.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
