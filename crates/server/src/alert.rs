@@ -97,6 +97,10 @@ impl Alerting {
         let mut leadership = self.store.leadership("alerts");
         let mut failing = false;
         while shutdown.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+            if couriers.try_join_next().is_some() {
+                // It panicked. Whoever supervises us starts us anew.
+                return;
+            }
             let held;
             (leadership, held) = leadership.held().await;
             let done = match held {
@@ -117,11 +121,7 @@ impl Alerting {
             }
             failing = failed;
         }
-        while let Some(ended) = couriers.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a receiver's task ended");
-            }
-        }
+        while couriers.join_next().await.is_some() {}
     }
 
     /// One for each receiver.

@@ -3,7 +3,7 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 29] = [
     "",
     "check",
     "up",
@@ -20,6 +20,9 @@ const COMMANDS: [&str; 26] = [
     "token create",
     "migrate",
     "migrate up",
+    "alert",
+    "alert test",
+    "alert list",
     "doctor",
     "dlq",
     "dlq list",
