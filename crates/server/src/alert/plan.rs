@@ -54,8 +54,10 @@ const MOST_TEXT: usize = 1_000;
 /// Every notice that is due, by receiver and then by incident.
 pub fn due(input: &Input<'_>) -> Vec<Notice> {
     let mut found = Vec::new();
+    let open = input.incidents.iter().filter(|incident| incident.end_ts.is_none());
+    let open: BTreeSet<&str> = open.map(|incident| incident.id.as_str()).collect();
     for receiver in &input.config.receivers {
-        let mut history = History::of(&receiver.name, input.told);
+        let mut history = History::of(&receiver.name, input.told, &open);
         if input.complete {
             found.extend(history.withdrawn(input));
         }
@@ -84,14 +86,14 @@ pub fn due(input: &Input<'_>) -> Vec<Notice> {
 /// What one receiver was told.
 struct History<'a> {
     by_incident: BTreeMap<&'a str, &'a Told>,
-    /// By what is wrong: the newest notice.
+    /// By what is wrong: the newest notice of one that does not go on.
     by_what: BTreeMap<&'a What, &'a AlertRow>,
     /// What it is to be told now to be over.
     just_ended: BTreeSet<What>,
 }
 
 impl<'a> History<'a> {
-    fn of(receiver: &str, told: &'a [Told]) -> Self {
+    fn of(receiver: &str, told: &'a [Told], open: &BTreeSet<&str>) -> Self {
         let mut history = Self {
             by_incident: BTreeMap::new(),
             by_what: BTreeMap::new(),
@@ -100,6 +102,9 @@ impl<'a> History<'a> {
         for told in told.iter().filter(|told| told.last.receiver == receiver) {
             let last = &told.last;
             history.by_incident.insert(&last.incident_id, told);
+            if last.event != AlertEvent::Ended && open.contains(last.incident_id.as_str()) {
+                continue;
+            }
             let newest = history.by_what.entry(&last.body.what).or_insert(last);
             if last.created_ts > newest.created_ts {
                 *newest = last;

@@ -182,7 +182,11 @@ where
         Some(cause) => format!("the connection failed: {cause}"),
         None => format!("the connection failed: {error}"),
     };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MOST_ANSWER)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
     let ask = async {
         let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
@@ -200,10 +204,11 @@ where
     let mut ask = std::pin::pin!(ask);
     tokio::select! {
         outcome = &mut ask => outcome,
-        ended = connection => {
-            ended.map_err(failed)?;
-            ask.await
-        }
+        // One that breaks after its answer has answered.
+        ended = connection => match (ask.await, ended) {
+            (Err(_), Err(broken)) => Err(failed(broken)),
+            (outcome, _) => outcome,
+        },
     }
 }
 

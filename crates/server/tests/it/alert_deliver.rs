@@ -56,7 +56,10 @@ struct Desk {
 
 impl Desk {
     fn new(config: Arc<Config>) -> Self {
-        let world = World::new();
+        Self::of(World::new(), config)
+    }
+
+    fn of(world: World, config: Arc<Config>) -> Self {
         let running = world.start(Settings { now: || T0, ..Settings::default() });
         let (store, aggregator) = (world.store.clone(), running.aggregator.clone());
         let nothing = |_: &_, _| Ok(Incidents::default());
@@ -297,6 +300,36 @@ async fn one_that_was_in_flight_is_sent_again_under_the_same_key() {
     assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
     let bodies: Vec<_> = receiver.requests().into_iter().map(|one| one.body).collect();
     assert_eq!(bodies[0], bodies[1]);
+}
+
+#[tokio::test]
+async fn two_who_tell_the_same_tell_it_once() {
+    for world in [World::new(), World::shared()] {
+        let receiver = Receiver::start(|_| Answer::status(200)).await;
+        let config = config(&[("ops", receiver.url("/"), PRIVATE)], "");
+        let mut desk = Desk::of(world, Arc::clone(&config));
+        let (store, aggregator) = (desk.world.store.clone(), desk.running.aggregator.clone());
+        let nothing = |_: &_, _| Ok(Incidents::default());
+        let mut other = Alerting::new(config, store, aggregator, nothing, || T0).unwrap();
+        // One of them sees another incident too.
+        desk.plan(&[incident("a1")], T0).await;
+        let both = Incidents { rows: ["a1", "b2"].map(incident).to_vec(), complete: true };
+        other.step(both, T0 - MINUTE_MS, T0).await.unwrap();
+        let mut couriers = [desk.alerting.couriers().remove(0), other.couriers().remove(0)];
+        let [one, two] = &mut couriers;
+        for _ in 0..3 {
+            let (one, two) = tokio::join!(one.step(T0, &desk.stop), two.step(T0, &desk.stop));
+            let _ = (one.unwrap(), two.unwrap());
+        }
+        let keys = |request: &crate::alert_receiver::Received| {
+            let json = request.json();
+            let notices = json["notices"].as_array().unwrap().iter();
+            notices.map(|one| one["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let mut told: Vec<String> = receiver.requests().iter().flat_map(keys).collect();
+        told.sort();
+        assert_eq!(told, ["a1/ops/opened/0", "b2/ops/opened/0"]);
+    }
 }
 
 #[tokio::test]

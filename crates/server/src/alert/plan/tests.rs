@@ -221,6 +221,14 @@ fn what_flaps_is_one_notice_in_half_an_hour() {
 }
 
 #[test]
+fn another_of_the_same_that_goes_on_beside_it_is_told() {
+    let mut story = Story::with([incident("a")]);
+    assert_eq!(story.told_at(1), Some(Opened));
+    story.incidents.push(incident("b"));
+    assert_eq!(story.told_at(2), Some(Opened));
+}
+
+#[test]
 fn one_that_is_opened_again_is_told_again() {
     let mut story = Story::with([incident("i")]);
     story.told_at(0);
