@@ -46,7 +46,8 @@ impl Inside {
 
 async fn server(listener: TcpListener, data_dir: PathBuf) -> anyhow::Result<()> {
     let local_client_id = "bench".to_owned();
-    let cfg = AllInOne { data_dir, listener, tls: None, local: None, local_client_id };
+    let cfg =
+        AllInOne { data_dir, listener, tls: None, local: None, local_client_id, alerts: None };
     all_in_one(cfg, at_end_of_input()).await
 }
 

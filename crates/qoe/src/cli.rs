@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Token(commands::token::Args),
     /// Bring the store's tables, and the bus's streams, to what this program needs, or back
     Migrate(commands::migrate::Args),
+    /// Try who is told of incidents, and show what was told
+    Alert(commands::alert::Args),
     /// Say what bus and store can lose as they are set up
     Doctor(commands::doctor::Args),
     /// Show, replay or drop what could not be counted

@@ -1,6 +1,7 @@
 //! One file a command: its arguments and what it does, top to bottom.
 
 pub(crate) mod aggregator;
+pub(crate) mod alert;
 pub(crate) mod api;
 pub(crate) mod backup;
 pub(crate) mod check;
@@ -28,14 +29,16 @@ pub(crate) mod token;
 pub(crate) mod up;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use ::probe::parse_span;
+use server::alert::config as alerts;
 
 use crate::cli::Options;
 use crate::exit::Outcome;
@@ -67,6 +70,16 @@ impl Context {
     /// How long ids of counted events are kept: the flag's, the settings', or the default.
     pub(crate) fn keep_ids(&self, flag: Option<Duration>) -> Duration {
         flag.or(self.settings.keep_ids).unwrap_or(server::roles::KEEP_IDS)
+    }
+
+    /// Who is told of incidents, by the file of the flag or the settings; `None` where there is none.
+    pub(crate) fn alerts(
+        &self,
+        flag: Option<&Path>,
+    ) -> anyhow::Result<Option<Arc<alerts::Config>>> {
+        let Some(path) = flag.or(self.settings.alerts.as_deref()) else { return Ok(None) };
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Ok(Some(Arc::new(alerts::Config::load(path, credentials.as_deref())?)))
     }
 
     /// The data directory: the flag's, the settings', or the user's own.

@@ -1,7 +1,7 @@
 //! What the process returns.
 //!
 //! 0 is success and 2 wrong usage (clap's). `qoe check` returns curl's numbers. Everything else
-//! returns 1, except a setting or a file of targets that can't be used: 78, as sysexits has it.
+//! returns 1, except a setting or a file of targets or alerts that can't be used: 78, as sysexits has it.
 
 use std::io;
 use std::process::ExitCode;
@@ -27,7 +27,9 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
         Err(error) => {
             eprintln!("qoe: {}", line(&error));
             let config = error.chain().any(|cause| {
-                cause.is::<SettingsError>() || cause.is::<::probe::agent::FileError>()
+                cause.is::<SettingsError>()
+                    || cause.is::<::probe::agent::FileError>()
+                    || cause.is::<server::alert::config::ConfigError>()
             });
             ExitCode::from(if config { CONFIG } else { FAILED })
         }

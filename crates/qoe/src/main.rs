@@ -45,6 +45,7 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Api(args) => commands::api::run(&args, &context),
         Command::Token(args) => commands::token::run(&args, &context),
         Command::Migrate(args) => commands::migrate::run(&args, &context),
+        Command::Alert(args) => commands::alert::run(&args, &context),
         Command::Doctor(args) => commands::doctor::run(&args, &context),
         Command::Dlq(args) => commands::dlq::run(&args, &context),
         Command::Replay(args) => commands::replay::run(&args, &context),

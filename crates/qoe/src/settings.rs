@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     /// How long ids of counted events are kept.
     #[serde(with = "humantime_serde")]
     pub(crate) keep_ids: Option<Duration>,
+    /// The file that says who is told of incidents.
+    pub(crate) alerts: Option<PathBuf>,
     /// What the probe measures.
     pub(crate) targets: Vec<String>,
     /// How often it measures each.
@@ -188,7 +190,7 @@ mod tests {
             .collect();
         let settings = read(&active, &[]).unwrap();
         let keys = active.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 20, "the sample shows every setting");
+        assert_eq!(keys, 21, "the sample shows every setting");
         assert_eq!(settings.interval, Some(Duration::from_secs(10)));
         assert_eq!(settings.targets.len(), 2);
     }

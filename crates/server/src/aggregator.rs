@@ -13,12 +13,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::bus::Refused;
 use crate::partition::{self, PARTITIONS};
-use crate::store::{Class, Detected, Judged, Location, Retention, Rolled, Store, StoreError};
+use crate::store::{
+    AlertRow, Claim, Class, Detected, Judged, Location, Retention, Rolled, Sent, Store, StoreError,
+};
 
 mod thread;
 
 pub use thread::WriterThreads;
-use thread::{Command, Duties, Job};
+use thread::{AlertChange, Command, Duties, Job};
 
 /// The way to the writer threads. Cheap to clone.
 #[derive(Clone)]
@@ -167,6 +169,28 @@ impl Aggregator {
     pub async fn detect(&self, found: Detected) -> Result<(), Unavailable> {
         let (answer, written) = oneshot::channel();
         self.writers[0].send(Command::Detect { found, answer })?;
+        written.await.unwrap_or(Err(Unavailable::Closed))
+    }
+
+    /// Writes notices that are to be sent, and resolves after the commit; says how many nobody had
+    /// written before.
+    pub async fn put_alerts(&self, rows: Vec<AlertRow>) -> Result<usize, Unavailable> {
+        self.alerts(AlertChange::Put(rows)).await
+    }
+
+    /// Takes a message to send it; says whether it was there to be taken.
+    pub async fn claim_alert(&self, claim: Claim) -> Result<bool, Unavailable> {
+        self.alerts(AlertChange::Claim(claim)).await.map(|taken| taken > 0)
+    }
+
+    /// Writes what became of a message, and resolves after the commit.
+    pub async fn settle_alert(&self, sent: Sent) -> Result<(), Unavailable> {
+        self.alerts(AlertChange::Settle(sent)).await.map(drop)
+    }
+
+    async fn alerts(&self, change: AlertChange) -> Result<usize, Unavailable> {
+        let (answer, written) = oneshot::channel();
+        self.writers[0].send(Command::Alerts { change, answer })?;
         written.await.unwrap_or(Err(Unavailable::Closed))
     }
 

@@ -2,6 +2,7 @@
 //! diagnoser, read API. [`roles`] is the only place that wires them.
 
 pub mod aggregator;
+pub mod alert;
 pub mod api;
 pub mod bus;
 pub mod clock;

@@ -20,6 +20,7 @@ mod door;
 mod horizon;
 mod serve;
 mod take;
+mod tell;
 
 pub use aggregate::{Aggregating, aggregator};
 pub use all_in_one::{AllInOne, LOCAL_INGEST_TOKEN, LOCAL_READ_TOKEN, all_in_one};

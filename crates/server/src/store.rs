@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+mod alerts;
 pub mod backup;
 mod cohorts;
 mod diagnoses;
@@ -32,6 +33,10 @@ mod writer;
 /// Name of the embedded store's database in the data directory.
 pub const DATABASE: &str = sqlite::DATABASE;
 
+pub use alerts::{
+    AlertBody, AlertEvent, AlertQuery, AlertRow, AlertState, Before, Claim, Fate, ReceiverFares,
+    Sent, Told, UnknownWord, What,
+};
 pub use cohorts::{Cohort, CohortQuery, Grain, GroupBy, Kept};
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
 pub use error::{Class, StoreError};

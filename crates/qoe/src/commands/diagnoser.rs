@@ -1,5 +1,6 @@
 //! `qoe diagnoser`: judges the windows in the shared database.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use server::roles::{self, Diagnosing};
@@ -12,7 +13,7 @@ use crate::signals;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Of several, one judges; another takes over when it is gone.")]
+Of several, one judges and tells; another takes over when it is gone.")]
 pub(crate) struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// How long the ids of counted events are kept; as the aggregators have it [default: 22d]
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     keep_ids: Option<Duration>,
+    /// Who is told of incidents: docs/alerts.md [default: nobody]
+    #[arg(long, value_name = "FILE")]
+    alerts: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
@@ -30,6 +34,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             store: args.database.location(context)?,
             door: args.door.open(8463, context).await?,
             keep_ids: context.keep_ids(args.keep_ids),
+            alerts: context.alerts(args.alerts.as_deref())?,
         };
         door::announce(&role.door)?;
         roles::diagnoser(role, stop).await

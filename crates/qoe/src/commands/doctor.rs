@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use server::bus::{self, Bus};
 use server::roles::Horizon;
-use server::store::{Location, inspect};
+use server::store::{Location, Reader, ReceiverFares, inspect};
 use url::Url;
 
 use super::places::{BusArgs, StoreArgs, shown};
@@ -21,8 +21,8 @@ mod view;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Looks at the bus and the database that are named, or at the store of this machine where none is. \
-Exits with 0 where nothing that was answered 202 can be lost by a crash or a power cut, and with 1 \
-where something can or could not be looked at. --json prints one object of schema qoe.doctor/1; \
+Exits with 0 where nothing that was answered 202 can be lost by a crash or a power cut and every \
+receiver of alerts gets them, and with 1 where that is not so or could not be looked at. --json prints one object of schema qoe.doctor/1; \
 fields may be added, none change.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// What was given up before that is history.
+const GIVEN_UP_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// What was looked at; `None` is what was not asked for.
 pub(crate) struct Findings {
     pub(crate) bus: Option<Result<bus::inspect::Report, Unreachable>>,
@@ -47,6 +50,8 @@ pub(crate) struct Findings {
     pub(crate) horizon: Option<Horizon>,
     /// Dead letters that are there.
     pub(crate) dead_letters: Option<u64>,
+    /// Receivers of alerts, where the store tells of them.
+    pub(crate) receivers: Vec<ReceiverFares>,
 }
 
 /// What could not be looked at.
@@ -67,7 +72,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let monitor = args.bus_monitor.as_ref().or(set.as_ref());
     let findings = super::one_thread()?
         .block_on(async { tokio::join!(look_at_bus(bus, monitor), look_at_store(store)) });
-    let findings = Findings::of(findings.0, findings.1, context.keep_ids(args.keep_ids));
+    let (bus, (store, receivers)) = findings;
+    let findings = Findings::of(bus, store, receivers, context.keep_ids(args.keep_ids));
     match args.json {
         true => output::print_json(&json::of(&findings))?,
         false => output::print(&view::text(&findings, context.style))?,
@@ -91,25 +97,39 @@ async fn look_at_bus(
     Some(look.await.map_err(|error| Unreachable { at, why: error.to_string() }))
 }
 
-async fn look_at_store(location: Option<Location>) -> Option<Result<inspect::Report, Unreachable>> {
-    let location = location?;
+async fn look_at_store(
+    location: Option<Location>,
+) -> (Option<Result<inspect::Report, Unreachable>>, Vec<ReceiverFares>) {
+    let Some(location) = location else { return (None, Vec::new()) };
     let at = shown(&location);
-    let looked = tokio::task::spawn_blocking(move || inspect::inspect(&location)).await;
-    let looked = looked.map_err(anyhow::Error::from).and_then(|found| Ok(found?));
-    Some(looked.map_err(|error| Unreachable { at, why: format!("{error}") }))
+    let look = move || inspect::inspect(&location).map(|report| (report, receivers(&location)));
+    let looked = tokio::task::spawn_blocking(look).await;
+    match looked.map_err(anyhow::Error::from).and_then(|found| Ok(found?)) {
+        Ok((report, receivers)) => (Some(Ok(report)), receivers),
+        Err(error) => (Some(Err(Unreachable { at, why: format!("{error}") })), Vec::new()),
+    }
+}
+
+/// How receivers of alerts fare. Tables of another version tell nothing of them, which is said of
+/// the tables.
+fn receivers(location: &Location) -> Vec<ReceiverFares> {
+    let from_ms = super::now_ms().saturating_sub(GIVEN_UP_MS);
+    let found = Reader::open(location).and_then(|reader| reader.receivers(from_ms));
+    found.unwrap_or_default()
 }
 
 impl Findings {
     fn of(
         bus: Option<Result<bus::inspect::Report, Unreachable>>,
         store: Option<Result<inspect::Report, Unreachable>>,
+        receivers: Vec<ReceiverFares>,
         keep_ids: Duration,
     ) -> Self {
         let report = bus.as_ref().and_then(|found| found.as_ref().ok());
         let horizon = report.and_then(|report| Horizon::found(report, keep_ids));
         let letters = report.and_then(|report| report.streams[1].found.as_ref());
         let dead_letters = letters.map(|found| found.state.messages);
-        Self { bus, store, horizon, dead_letters }
+        Self { bus, store, horizon, dead_letters, receivers }
     }
 
     /// What could not be looked at.
@@ -134,6 +154,12 @@ impl Findings {
         risks
     }
 
+    /// Receivers that do not get their alerts, one sentence each.
+    fn untold(&self) -> Vec<String> {
+        let trouble = self.receivers.iter().filter(|one| one.is_in_trouble());
+        trouble.map(untold).collect()
+    }
+
     /// What is worth knowing.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
@@ -153,8 +179,22 @@ impl Findings {
     }
 
     fn is_well(&self) -> bool {
-        self.unreachable().is_empty() && self.risks().is_empty()
+        self.unreachable().is_empty() && self.risks().is_empty() && self.untold().is_empty()
     }
+}
+
+fn untold(receiver: &ReceiverFares) -> String {
+    let ReceiverFares { receiver: name, pending, given_up, .. } = receiver;
+    let mut said = Vec::new();
+    if let Some(since) = receiver.failing_since_ts {
+        said.push(format!("{pending} wait since {}", super::alert::time(since)));
+    }
+    if *given_up > 0 {
+        said.push(format!("{given_up} were given up in the last 24 hours"));
+    }
+    let why = receiver.last_error.as_deref().unwrap_or("it is not known why");
+    let state = said.join(", ");
+    format!("{name}: {state}: {why}; try it with: qoe alert test --receiver {name}")
 }
 
 fn parse_monitor(text: &str) -> Result<Url, String> {

@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Where everything is kept, mode 0700 [default: $XDG_DATA_HOME/qoe]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Who is told of incidents: docs/alerts.md [default: nobody]
+    #[arg(long, value_name = "FILE")]
+    alerts: Option<PathBuf>,
     /// DNS server the probe asks instead of the system's, with or without a port
     #[arg(long, value_name = "ADDR")]
     resolver: Option<Resolver>,
@@ -62,6 +65,7 @@ async fn up(args: &Args, context: &Context) -> Outcome {
     let settings = &context.settings;
     let dir = context.data_dir(args.data_dir.clone())?;
     let probe = Probe::plan(args, settings)?;
+    let alerts = context.alerts(args.alerts.as_deref())?;
     let door = args.door.open(8460, context).await?;
     let url = door::url(&door)?;
     let Door { listener, tls } = door;
@@ -82,6 +86,7 @@ async fn up(args: &Args, context: &Context) -> Outcome {
         tls,
         local,
         local_client_id: client_id.clone(),
+        alerts,
     };
     // The server outlives the probe, which has measurements to hand in when it is stopped.
     let stop_server = CancellationToken::new();

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod alert;
 mod backup;
 mod check;
 mod check_ends;

@@ -11,15 +11,23 @@ use model::Event;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Applied, Health, Settings, Unavailable};
-use crate::store::{Class, Detected, Judged, Rolled, StoreError, Writer};
+use crate::store::{AlertRow, Claim, Class, Detected, Judged, Rolled, Sent, StoreError, Writer};
 
 /// What the thread can be told.
 pub(super) enum Command {
     Apply(Job),
     Close,
     Roll { rolled: Vec<Rolled>, answer: oneshot::Sender<Result<(), Unavailable>> },
+    Alerts { change: AlertChange, answer: oneshot::Sender<Result<usize, Unavailable>> },
     Record { judged: Vec<Judged>, answer: oneshot::Sender<Result<(), Unavailable>> },
     Detect { found: Detected, answer: oneshot::Sender<Result<(), Unavailable>> },
+}
+
+/// What is to be written of alerts.
+pub(super) enum AlertChange {
+    Put(Vec<AlertRow>),
+    Claim(Claim),
+    Settle(Sent),
 }
 
 /// A batch that waits to be counted.
@@ -132,6 +140,16 @@ impl Thread {
                 }
                 Ok(Command::Detect { found, answer }) => {
                     let written = self.writer.detect(&found);
+                    let _ = answer.send(self.told(written));
+                }
+                Ok(Command::Alerts { change, answer }) => {
+                    let written = match change {
+                        AlertChange::Put(rows) => self.writer.put_alerts(&rows),
+                        AlertChange::Claim(claim) => {
+                            self.writer.claim_alert(&claim).map(usize::from)
+                        }
+                        AlertChange::Settle(sent) => self.writer.settle_alert(&sent).map(|()| 1),
+                    };
                     let _ = answer.send(self.told(written));
                 }
                 Ok(Command::Roll { rolled, answer }) => {

@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::tell::Telling;
 use crate::aggregator::{self, Aggregator};
+use crate::alert;
 use crate::clock::now_ms;
 use crate::health::{self, Checks};
 use crate::ingest::accept::{self, AcceptLimits};
@@ -30,6 +32,8 @@ pub struct AllInOne {
     pub local: Option<TcpListener>,
     /// The client the local ingest token speaks for.
     pub local_client_id: String,
+    /// Who is told of incidents; nobody where there is none.
+    pub alerts: Option<Arc<alert::config::Config>>,
 }
 
 /// In the data directory: the token the local probe sends with, mode 0600.
@@ -40,7 +44,7 @@ pub const LOCAL_READ_TOKEN: &str = "local-read.token";
 /// Runs until `shutdown`, then stops accepting, lets requests in flight end, commits what was
 /// taken, and returns.
 pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let AllInOne { data_dir, listener, tls, local, local_client_id } = cfg;
+    let AllInOne { data_dir, listener, tls, local, local_client_id, alerts } = cfg;
     let ingest_settings = ingest::Settings::default();
     let settings = aggregator::Settings {
         retention: Retention::for_events_up_to(ingest_settings.events.max_age_ms),
@@ -67,6 +71,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
     let health = health::router(Checks::of(&aggregator));
     let router = ingest.merge(api).merge(health).fallback(problem::not_found);
 
+    let mut telling = Telling::start(alerts, &store, &aggregator)?;
     let stop_judging = CancellationToken::new();
     let judging = diagnoser::run(
         store,
@@ -94,6 +99,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
         _ = &mut serving => None,
         () = writer.one_finished() => Some("the writer"),
         _ = &mut judging => Some("the diagnoser"),
+        () = telling.ended() => Some("what tells incidents"),
     };
     if let Some(part) = broken {
         stop.cancel();
@@ -104,6 +110,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
     }
     stop_judging.cancel();
     judging.await.context("the diagnoser panicked")?;
+    telling.finish().await?;
     aggregator.close();
     writer.finished().await;
     Ok(())

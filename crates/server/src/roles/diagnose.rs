@@ -1,5 +1,6 @@
-//! The diagnoser as a process of its own.
+//! The diagnoser as a process of its own, with what tells incidents.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -7,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Door;
 use super::door::Served;
+use super::tell::Telling;
 use crate::aggregator::{self, Aggregator};
+use crate::alert;
 use crate::clock::now_ms;
 use crate::diagnoser;
 use crate::health::{self, Check, Checks};
@@ -21,6 +24,8 @@ pub struct Diagnosing {
     pub door: Door,
     /// How long the ids of counted events are kept.
     pub keep_ids: Duration,
+    /// Who is told of incidents; nobody where there is none.
+    pub alerts: Option<Arc<alert::config::Config>>,
 }
 
 /// Judges windows until `shutdown`. Of several, one acts; another takes over when it is gone.
@@ -42,25 +47,29 @@ pub async fn diagnoser(cfg: Diagnosing, shutdown: CancellationToken) -> anyhow::
     let fares = diagnoser::Fares::default();
     served.open_for_health(checks(&aggregator, fares.clone()));
 
+    let mut telling = Telling::start(cfg.alerts, &store, &aggregator)?;
     let stop = shutdown.child_token();
     let judging = diagnoser::run(store, aggregator.clone(), now_ms, fares, stop.clone());
     let mut judging = tokio::spawn(judging);
     let broken = tokio::select! {
         ended = &mut judging => {
             ended.context("the diagnoser panicked")?;
-            false
+            None
         }
-        () = writer.one_finished() => {
-            stop.cancel();
-            let _ = judging.await;
-            true
-        }
+        () = writer.one_finished() => Some("the writer"),
+        () = telling.ended() => Some("what tells incidents"),
     };
+    if broken.is_some() {
+        stop.cancel();
+        let _ = judging.await;
+    } else {
+        telling.finish().await?;
+    }
     aggregator.close();
     writer.finished().await;
     served.close().await;
-    if broken {
-        bail!("the writer panicked");
+    if let Some(part) = broken {
+        bail!("{part} panicked");
     }
     Ok(())
 }

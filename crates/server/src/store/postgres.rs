@@ -3,6 +3,7 @@
 //! Everything blocks, and blocks on this module's own thread of I/O, so it may be called from
 //! anywhere and no future that is dropped can leave a transaction half done.
 
+mod alerts;
 mod apply;
 mod clients;
 mod cohorts;

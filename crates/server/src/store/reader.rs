@@ -3,6 +3,7 @@
 use model::window::Window;
 use serde::{Deserialize, Serialize};
 
+use super::alerts::{AlertQuery, AlertRow, ReceiverFares, Told};
 use super::cohorts::{self, Cohort, CohortQuery, GroupBy, Kept};
 use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
 use super::gaps::{GapQuery, GapRow};
@@ -122,6 +123,33 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.gaps(query),
             Backend::Postgres(reader) => reader.gaps(query),
+        }
+    }
+
+    /// Alerts, the newest first, or those that wait, the oldest first. Whether there were more than
+    /// the limit is the second part of the answer.
+    pub fn alerts(&self, query: &AlertQuery) -> Result<(Vec<AlertRow>, bool), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.alerts(query),
+            Backend::Postgres(reader) => reader.alerts(query),
+        }
+    }
+
+    /// What each receiver was told last of these incidents, and of all of which anything was told
+    /// since a moment.
+    pub fn told(&self, incidents: &[&str], from_ms: i64) -> Result<Vec<Told>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.told(incidents, from_ms),
+            Backend::Postgres(reader) => reader.told(incidents, from_ms),
+        }
+    }
+
+    /// How each receiver fares to whom anything was ever to be told; what was given up counts from
+    /// a moment on.
+    pub fn receivers(&self, from_ms: i64) -> Result<Vec<ReceiverFares>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.receivers(from_ms),
+            Backend::Postgres(reader) => reader.receivers(from_ms),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite database in a data directory.
 
+mod alerts;
 mod apply;
 pub(super) mod backup;
 mod cohorts;

@@ -2,6 +2,7 @@
 
 use model::Event;
 
+use super::alerts::{AlertRow, Claim, Sent};
 use super::diagnoses::Judged;
 use super::incidents::Detected;
 use super::retention::{Pruned, Retention};
@@ -62,6 +63,32 @@ impl Writer {
         match &mut self.0 {
             Backend::Sqlite(writer) => writer.roll(rolled, now_ms),
             Backend::Postgres(writer) => writer.roll(rolled, now_ms),
+        }
+    }
+
+    /// Writes notices that are to be sent, save those whose place another has taken; says how many
+    /// were written.
+    pub fn put_alerts(&mut self, rows: &[AlertRow]) -> Result<usize, StoreError> {
+        match &mut self.0 {
+            Backend::Sqlite(writer) => writer.put_alerts(rows),
+            Backend::Postgres(writer) => writer.put_alerts(rows),
+        }
+    }
+
+    /// Takes a message to send it, and says whether it was there to be taken: of several who try,
+    /// one succeeds.
+    pub fn claim_alert(&mut self, claim: &Claim) -> Result<bool, StoreError> {
+        match &mut self.0 {
+            Backend::Sqlite(writer) => writer.claim_alert(claim),
+            Backend::Postgres(writer) => writer.claim_alert(claim),
+        }
+    }
+
+    /// Writes what became of a message that was sent.
+    pub fn settle_alert(&mut self, sent: &Sent) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Backend::Sqlite(writer) => writer.settle_alert(sent),
+            Backend::Postgres(writer) => writer.settle_alert(sent),
         }
     }
 

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod aggregator;
+mod alert_deliver;
+mod alert_receiver;
+mod alert_store;
 mod api;
 mod bus;
 mod bus_consume;

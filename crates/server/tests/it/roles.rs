@@ -25,7 +25,8 @@ async fn start(dir: PathBuf, client_id: &str) -> Role {
     let addr = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let local_client_id = client_id.to_owned();
-    let cfg = AllInOne { data_dir: dir, listener, tls: None, local: None, local_client_id };
+    let cfg =
+        AllInOne { data_dir: dir, listener, tls: None, local: None, local_client_id, alerts: None };
     Role { addr, ended: tokio::spawn(all_in_one(cfg, stop.clone())), stop }
 }
 

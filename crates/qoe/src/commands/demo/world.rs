@@ -68,6 +68,7 @@ impl World {
             tls: None,
             local: None,
             local_client_id: CLIENTS[0].to_owned(),
+            alerts: None,
         };
         let server = tokio::spawn(roles::all_in_one(role, stop_server.clone()));
         let options =

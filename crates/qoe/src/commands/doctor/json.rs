@@ -22,6 +22,8 @@ pub(super) fn of(findings: &Findings) -> Value {
             "ids_seconds": horizon.ids.as_secs(),
             "long_enough": horizon.check().is_ok(),
         })),
+        "receivers": findings.receivers,
+        "alerts": findings.untold(),
         "unreachable": findings.unreachable(),
         "risks": findings.risks(),
         "notes": findings.notes(),

@@ -49,6 +49,7 @@ pub(super) fn text(findings: &Findings, style: Style) -> String {
     text.push('\n');
     text += &sentences("Could not be looked at", Ink::Bad, &findings.unreachable(), style);
     text += &sentences("Can be lost", Ink::Bad, &findings.risks(), style);
+    text += &sentences("Alerts that do not arrive", Ink::Bad, &findings.untold(), style);
     if findings.is_well() {
         text += &format!("{}\n", style.paint(Ink::Good, well(findings)));
     }

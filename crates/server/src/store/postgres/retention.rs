@@ -5,8 +5,7 @@ use tokio_postgres::error::SqlState;
 use super::connection::Connection;
 use super::partitions::{AGG_1M, EVENTS_SEEN, Table};
 use super::time::Time;
-use super::{Failure, StoreError};
-use super::{gaps, incidents};
+use super::{Failure, StoreError, alerts, gaps, incidents};
 use crate::store::{Pruned, Retention, Rollup};
 
 /// Rows of one table that a step removes at most.
@@ -40,7 +39,9 @@ pub(super) fn prune(
             &[&Time(windows_from_ms), &ROWS],
         )?;
         let incidents = incidents::prune(conn, windows_from_ms, ROWS)?;
-        let mut rows = vec![diagnoses, incidents, gaps::prune(conn, windows_from_ms)?];
+        let gaps = gaps::prune(conn, windows_from_ms)?;
+        let alerts = alerts::prune(conn, windows_from_ms)?;
+        let mut rows = vec![diagnoses, incidents, gaps, alerts];
         for (rollup, delete) in [(Rollup::Hour, HOURS), (Rollup::Day, DAYS)] {
             let from_ms = keep.rollups_from_ms(rollup, present);
             rows.push(conn.execute(delete, &[&Time(from_ms), &ROWS])?);

@@ -44,6 +44,12 @@ const STEPS: &[Step] = &[
         down: include_str!("../../../migrations/postgres/4_incidents/down.sql"),
         oldest_program: 1,
     },
+    Step {
+        name: "alerts",
+        up: include_str!("../../../migrations/postgres/5_alerts/up.sql"),
+        down: include_str!("../../../migrations/postgres/5_alerts/down.sql"),
+        oldest_program: 1,
+    },
 ];
 
 /// The schema version this program works with.

@@ -5,8 +5,10 @@ use model::Event;
 use super::clients::Clients;
 use super::connection::{Connection, Purpose};
 use super::partitions::Partitions;
-use super::{Settings, apply, diagnoses, incidents, retention, rollups, schema};
-use crate::store::{Detected, Judged, Pruned, Retention, Rolled, StoreError};
+use super::{Settings, alerts, apply, diagnoses, incidents, retention, rollups, schema};
+use crate::store::{
+    AlertRow, Claim, Detected, Judged, Pruned, Retention, Rolled, Sent, StoreError,
+};
 
 /// A connection that changes windows and diagnoses; there may be many, here and elsewhere. Each
 /// method is one transaction: it stands as a whole or not at all.
@@ -59,6 +61,25 @@ impl Writer {
                 rollups::roll(conn, rolled, now_ms).map_err(StoreError::postgres(doing))
             })
         })
+    }
+
+    pub(crate) fn put_alerts(&mut self, rows: &[AlertRow]) -> Result<usize, StoreError> {
+        let doing = "write alerts";
+        self.with(|conn, _| {
+            conn.transaction(doing, |conn| {
+                alerts::put(conn, rows).map_err(StoreError::postgres(doing))
+            })
+        })
+    }
+
+    pub(crate) fn claim_alert(&mut self, claim: &Claim) -> Result<bool, StoreError> {
+        let doing = "take an alert to send it";
+        self.with(|conn, _| alerts::claim(conn, claim).map_err(StoreError::postgres(doing)))
+    }
+
+    pub(crate) fn settle_alert(&mut self, sent: &Sent) -> Result<(), StoreError> {
+        let doing = "write what became of an alert";
+        self.with(|conn, _| alerts::settle(conn, sent).map_err(StoreError::postgres(doing)))
     }
 
     pub(crate) fn prune(&mut self, keep: &Retention, now_ms: i64) -> Result<Pruned, StoreError> {

@@ -6,8 +6,10 @@ use std::path::Path;
 use model::{ClientId, Event};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{apply, connection, diagnoses, incidents, retention, rollups, schema};
-use crate::store::{Detected, Judged, Pruned, Retention, Rolled, StoreError};
+use super::{alerts, apply, connection, diagnoses, incidents, retention, rollups, schema};
+use crate::store::{
+    AlertRow, Claim, Detected, Judged, Pruned, Retention, Rolled, Sent, StoreError,
+};
 
 /// The one connection that changes windows and diagnoses. Each method is one transaction: it
 /// stands as a whole or not at all.
@@ -59,6 +61,27 @@ impl Writer {
     pub(crate) fn roll(&mut self, rolled: &[Rolled], now_ms: i64) -> Result<(), StoreError> {
         transaction(&mut self.conn, "write hours and days", |tx| {
             rollups::roll(tx, rolled, now_ms).map_err(StoreError::sqlite("write hours and days"))
+        })
+    }
+
+    pub(crate) fn put_alerts(&mut self, rows: &[AlertRow]) -> Result<usize, StoreError> {
+        let doing = "write alerts";
+        transaction(&mut self.conn, doing, |tx| {
+            alerts::put(tx, rows).map_err(StoreError::sqlite(doing))
+        })
+    }
+
+    pub(crate) fn claim_alert(&mut self, claim: &Claim) -> Result<bool, StoreError> {
+        let doing = "take an alert to send it";
+        transaction(&mut self.conn, doing, |tx| {
+            alerts::claim(tx, claim).map_err(StoreError::sqlite(doing))
+        })
+    }
+
+    pub(crate) fn settle_alert(&mut self, sent: &Sent) -> Result<(), StoreError> {
+        let doing = "write what became of an alert";
+        transaction(&mut self.conn, doing, |tx| {
+            alerts::settle(tx, sent).map_err(StoreError::sqlite(doing))
         })
     }
 
