@@ -32,7 +32,7 @@ pub struct Deps {
     pub now: fn() -> i64,
 }
 
-/// `GET /api/v1/windows`, `/summary`, `/scores`, `/diagnoses` and `/gaps`, which need a token of scope
+/// `GET /api/v1/windows`, `/summary`, `/scores`, `/diagnoses`, `/incidents` and `/gaps`, which need a token of scope
 /// `read`.
 pub fn router(deps: Deps) -> Router {
     let page =

@@ -19,6 +19,7 @@ fn event(ttfb_us: u64) -> Event {
         throughput: None,
         troubled: false,
         gap: None,
+        beside: None,
     }
 }
 

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::alert::message::test_notice;
 use server::store::{AlertEvent, AlertRow, Fate, Sent, Store, Writer};
 
-use crate::running::{Server, eventually, qoe};
+use crate::explain::{MINUTE_MS, two_hours};
+use crate::http::post;
+use crate::running::{Server, create_token, eventually, now_ms, qoe};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
@@ -225,4 +227,31 @@ fn one_that_was_sent_when_the_program_died_is_sent_again_under_its_key() {
     server.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(server.wait().success());
     assert_eq!(receiver.keys(), ["0123456789abcdef"; 2]);
+}
+
+/// From events to a receiver: an outage that goes on is found by the detector and told.
+#[test]
+fn an_outage_of_a_site_reaches_the_receiver() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let receiver = Receiver::start(204);
+    let alerts = file(dir.path(), &[("ops", receiver.addr)]);
+    let server = Server::start(&data, |command| {
+        command.arg("--alerts").arg(&alerts);
+    });
+    let token = create_token(&data, "*", "ingest");
+    let begin_ms = now_ms() / MINUTE_MS * MINUTE_MS - 111 * MINUTE_MS;
+    for client in ["a", "b"] {
+        let mut events = two_hours(client, begin_ms, false);
+        // The last two minutes of all, up to the one before this.
+        for event in events.iter_mut().rev().take(12) {
+            event["error_stage"] = json!("dns");
+        }
+        let body = serde_json::to_string(&events).unwrap();
+        assert_eq!(post(server.addr, &token, &body).unwrap().status, 202);
+    }
+    eventually("the receiver is told", || (!receiver.keys().is_empty()).then_some(()));
+    let mut list = qoe();
+    let (_, text) = told(list.args(["alert", "list"]).arg("--data-dir").arg(&data));
+    assert!(text.contains("outage:dns") && text.contains("ops"), "{text}");
 }

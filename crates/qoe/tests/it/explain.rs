@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::http::{get, post};
 use crate::running::{Server, create_token, event, eventually, now_ms, qoe};
 
-const MINUTE_MS: i64 = 60_000;
+pub(crate) const MINUTE_MS: i64 = 60_000;
 const TARGETS: [&str; 2] = ["https://shop.example/", "https://bank.example/"];
 
 /// Two hours of a client, six times a minute; the look-up is slow from the 80th to the 95th minute.
-fn two_hours(client: &str, begin_ms: i64, slow: bool) -> Vec<Value> {
+pub(crate) fn two_hours(client: &str, begin_ms: i64, slow: bool) -> Vec<Value> {
     let mut events = Vec::new();
     for minute in 0..110_i64 {
         for n in 0..6 {

@@ -1,6 +1,7 @@
 //! An incident as its row has it.
 
-use model::detect::{Incident, Payload, RULE_VERSION, sentence};
+use model::detect::{Incident, Level, Payload, RULE_VERSION, ScopeKind, sentence};
+use model::diagnosis::Label;
 use model::units::MINUTE_MS;
 
 use crate::store::{Cell, IncidentBody, IncidentRow, Severity};
@@ -24,7 +25,7 @@ pub(super) fn row(
         label: incident.label,
         scope_type: incident.scope.kind.as_str().to_owned(),
         scope_id: incident.scope.id.to_string(),
-        severity: Severity::Minor,
+        severity: severity(incident, &numbers),
         onset_ts: incident.onset * MINUTE_MS,
         opened_ts: incident.opened_at * MINUTE_MS,
         told_ts,
@@ -38,5 +39,39 @@ pub(super) fn row(
             evidence: numbers,
             rule_version: RULE_VERSION,
         },
+    }
+}
+
+/// From how much of it is a failure and for how many, or how many times the usual it is: of the median
+/// or, as where some wait much longer, of the 95th percentile.
+fn severity(incident: &Incident, numbers: &Payload) -> Severity {
+    const HALF: f64 = 0.5;
+    const MINOR: f64 = 1.5;
+    const MAJOR: f64 = 3.0;
+    if matches!(incident.label, Label::Outage(_) | Label::Certificate) {
+        let failed: u64 = numbers.failures.values().sum();
+        #[expect(clippy::cast_precision_loss, reason = "counts of some minutes")]
+        let half = failed as f64 >= HALF * numbers.measurements.max(1) as f64;
+        let alone = matches!(incident.scope.kind, ScopeKind::Cell | ScopeKind::Client);
+        return if half && !alone { Severity::Critical } else { Severity::Major };
+    }
+    let times = match (numbers.current, numbers.usual) {
+        (Some(now), Some(usual)) => {
+            let less = incident.label == Label::ThroughputBound;
+            let ratio = |of: fn(Level) -> f64| {
+                if less { of(usual) / of(now) } else { of(now) / of(usual) }
+            };
+            if less {
+                ratio(|level| level.p50)
+            } else {
+                ratio(|level| level.p50).max(ratio(|level| level.p95))
+            }
+        }
+        _ => 1.0,
+    };
+    match times {
+        times if times >= MAJOR => Severity::Major,
+        times if times >= MINOR => Severity::Minor,
+        _ => Severity::Info,
     }
 }

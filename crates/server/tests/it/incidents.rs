@@ -8,7 +8,7 @@ use model::units::MINUTE_MS;
 use model::{ClientId, ErrorStage, Event, Micros, Target, event::Timings};
 use server::aggregator::Settings;
 use server::diagnoser::{self, Fleet};
-use server::store::{IncidentQuery, IncidentRow};
+use server::store::{IncidentQuery, IncidentRow, Severity};
 use uuid::Uuid;
 
 use crate::world::{ALWAYS, Running, T0, World};
@@ -134,6 +134,7 @@ async fn a_slow_resolver_is_one_incident_from_its_onset_to_its_end(world: World)
     assert_eq!(open.label, Label::DnsBound);
     assert_eq!((&*open.scope_type, &*open.scope_id), ("resolver", "10.0.0.1"));
     assert_eq!((open.onset_ts, open.end_ts), (at(90), None));
+    assert_eq!(open.severity, Severity::Major);
     assert!(open.opened_ts <= at(91) && open.told_ts <= after(93));
     let cells: Vec<_> = open.body.cells.iter().map(|cell| &*cell.client_id).collect();
     assert_eq!(cells, ["a", "a", "b", "b"]);
@@ -209,6 +210,7 @@ async fn an_outage_and_a_certificate_are_told_apart_in_the_next_minute(world: Wo
     let [outage] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
     assert_eq!(outage.label, Label::Outage(ErrorStage::Dns));
     assert_eq!((outage.opened_ts, &*outage.scope_type), (at(90), "site"));
+    assert_eq!(outage.severity, Severity::Critical);
 
     send(&running, 91..110, 0, None).await;
     let expired: Change = |_, event| {
