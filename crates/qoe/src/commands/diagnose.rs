@@ -1,5 +1,6 @@
 //! `qoe diagnose`: a recording of events, judged as it would have been while it was made.
 
+mod classic;
 mod json;
 mod topology;
 mod view;
@@ -10,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
+use model::Event;
 use model::decode::{Limits, decode_each};
-use model::detect::{Judged, Replay, Sighting};
+use model::detect::{Judged, Replay, Sighting, Tally};
 
 use super::Context;
 use crate::exit::Outcome;
@@ -27,9 +29,22 @@ pub(crate) struct Args {
     /// addresses) and `resolvers` (id, address)
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
+    /// Which rules judge: those of this program, or the four that are usual elsewhere, one window of one
+    /// cell at a time and without incidents, to compare with
+    #[arg(long, value_name = "RULES", default_value = "qoe")]
+    rules: Rules,
     /// Print JSON: every window with its label, every incident from onset to end
     #[arg(long)]
     json: bool,
+}
+
+/// Whose rules judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Rules {
+    /// Those of this program
+    Qoe,
+    /// `dns-bound`, `handshake-bound`, `server-bound`, `throughput-bound` against the last ten windows
+    Classic,
 }
 
 /// An event's text is no longer than this, as at the ingest.
@@ -48,8 +63,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         replay: Replay::new(topology),
         line: 0,
         refused: 0,
+        read: 0,
     };
-    if args.json {
+    if args.rules == Rules::Classic {
+        classic(args, &mut recording)?;
+    } else if args.json {
         let mut out = BufWriter::new(io::stdout().lock());
         json::begin(&mut out)?;
         let mut first = true;
@@ -67,7 +85,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         output::print(&view::text(&recording.replay, &windows, context.style))?;
     }
     ensure!(
-        recording.replay.tally.events > 0 || recording.line == 0,
+        recording.read > 0 || recording.line == 0,
         "{} holds no event that could be read: {} of {} lines were refused",
         args.events.display(),
         recording.refused,
@@ -85,6 +103,45 @@ struct Recording<R> {
     replay: Replay,
     line: u64,
     refused: u64,
+    read: u64,
+}
+
+/// The same windows by the classic rules.
+fn classic<R: Read>(args: &Args, recording: &mut Recording<R>) -> anyhow::Result<()> {
+    let mut rules = classic::Rules::default();
+    let (mut all, mut labelled) = (0_u64, 0_u64);
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.json {
+        json::begin(&mut out)?;
+    }
+    let mut tell = |said: Vec<classic::Said>, out: &mut BufWriter<io::StdoutLock<'_>>| {
+        for said in said {
+            if args.json {
+                json::classic(out, all == 0, &said)?;
+            }
+            all += 1;
+            labelled += u64::from(said.label.is_some());
+        }
+        anyhow::Ok(())
+    };
+    recording.each(|_, event, _| tell(rules.take(event), &mut out))?;
+    tell(rules.finish(), &mut out)?;
+    let tally = Tally {
+        events: rules.events,
+        duplicates: rules.duplicates,
+        too_late: rules.too_late,
+        ..Tally::default()
+    };
+    if args.json {
+        json::end_classic(&mut out, tally, recording.refused)?;
+    } else {
+        writeln!(
+            out,
+            "{} events in {all} windows: {labelled} with a label by the classic rules; --json lists them",
+            tally.events
+        )?;
+    }
+    Ok(out.flush()?)
 }
 
 impl<R: Read> Recording<R> {
@@ -92,6 +149,23 @@ impl<R: Read> Recording<R> {
     fn all(
         &mut self,
         mut each: impl FnMut(&Replay, &Judged) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.each(|replay, event, line| {
+            for judged in replay.take(Sighting::of(event, line)) {
+                each(replay, &judged)?;
+            }
+            Ok(())
+        })?;
+        for judged in self.replay.finish() {
+            each(&self.replay, &judged)?;
+        }
+        Ok(())
+    }
+
+    /// Hands on each event with its text.
+    fn each(
+        &mut self,
+        mut take: impl FnMut(&mut Replay, &Event, &[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         // Age is no reason to refuse what was recorded.
         let limits = Limits { max_age_ms: i64::MAX, max_ahead_ms: i64::MAX, ..Limits::default() };
@@ -107,12 +181,8 @@ impl<R: Read> Recording<R> {
                 self.refuse(&why.unwrap_or_default());
                 continue;
             };
-            for judged in self.replay.take(Sighting::of(&accepted.event, line)) {
-                each(&self.replay, &judged)?;
-            }
-        }
-        for judged in self.replay.finish() {
-            each(&self.replay, &judged)?;
+            self.read += 1;
+            take(&mut self.replay, &accepted.event, line)?;
         }
         if self.refused > MOST_TOLD {
             tracing::warn!("{} lines were refused in all", self.refused);

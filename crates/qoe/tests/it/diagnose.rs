@@ -132,3 +132,35 @@ fn a_topology_or_a_recording_that_can_not_be_used_is_named() {
     assert!(wrong.contains("t.toml") && wrong.contains("client"), "{wrong}");
     assert!(said(false).contains("holds no event that could be read: 1 of 1 lines"));
 }
+
+#[test]
+fn the_classic_rules_judge_the_same_windows_and_know_no_incidents() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = dir.path().join("events.ndjson");
+    recorded(dir.path());
+    let (ours, _) = diagnosed(&events);
+    let output = qoe()
+        .args(["diagnose", "--rules", "classic", "--json", "--events"])
+        .arg(&events)
+        .output()
+        .unwrap();
+    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        theirs["windows"].as_array().unwrap().len(),
+        ours["windows"].as_array().unwrap().len()
+    );
+    assert_eq!(
+        (&theirs["incidents"], &theirs["summary"]["events"]),
+        (&Value::Array(vec![]), &ours["summary"]["events"])
+    );
+    // They alarm on chance alone.
+    let labelled = |found: &Value| {
+        found["windows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|window| !window["label"].is_null())
+            .count()
+    };
+    assert!(labelled(&theirs) > labelled(&ours), "{} {}", labelled(&theirs), labelled(&ours));
+}

@@ -3,10 +3,12 @@
 
 use std::io::{self, Write};
 
-use model::detect::{CellId, Incident, Judged, Replay, Scope};
+use model::detect::{CellId, Incident, Judged, Replay, Scope, Tally};
 use model::diagnosis::Label;
 use model::units::MINUTE_MS;
 use serde::Serialize;
+
+use super::classic::Said;
 
 #[derive(Serialize)]
 struct Window<'a> {
@@ -100,6 +102,32 @@ pub(super) fn window(
     Ok(serde_json::to_writer(out, &window)?)
 }
 
+/// A window by the classic rules, which look at it when it has ended.
+pub(super) fn classic(out: &mut impl Write, first: bool, said: &Said) -> io::Result<()> {
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let counts = said.window.counts();
+    out.write_all(if first { b"\n" } else { b",\n" })?;
+    let window = Window {
+        client_id: &said.client,
+        target: &said.target,
+        start: said.start.start_ms(),
+        label: said.label,
+        incident: None,
+        total: small(counts.total),
+        failed: small(counts.error()),
+        troubled: small(counts.troubled),
+        given_at: said.start.end_ms(),
+        revisions: 0,
+    };
+    Ok(serde_json::to_writer(out, &window)?)
+}
+
+/// What the classic rules end with: they know no incidents.
+pub(super) fn end_classic(out: &mut impl Write, tally: Tally, refused: u64) -> io::Result<()> {
+    out.write_all(b"],\n\"incidents\":[],\n\"summary\":")?;
+    summary(out, tally, refused)
+}
+
 pub(super) fn end(out: &mut impl Write, replay: &Replay, refused: u64) -> io::Result<()> {
     out.write_all(b"],\n\"incidents\":[")?;
     for (nth, (incident, given_at)) in replay.incidents().enumerate() {
@@ -107,7 +135,10 @@ pub(super) fn end(out: &mut impl Write, replay: &Replay, refused: u64) -> io::Re
         serde_json::to_writer(&mut *out, &told(replay, incident, given_at))?;
     }
     out.write_all(b"],\n\"summary\":")?;
-    let tally = replay.tally;
+    summary(out, replay.tally, refused)
+}
+
+fn summary(out: &mut impl Write, tally: Tally, refused: u64) -> io::Result<()> {
     let summary = Summary {
         events: tally.events,
         refused,
