@@ -34,13 +34,9 @@ pub(crate) struct Tally {
 const DAY_MS: i64 = 1_440 * MINUTE_MS;
 
 impl Tally {
-    /// Of nothing yet.
-    pub(crate) fn of(rules: &'static str) -> Self {
-        Self { rules, ..Self::default() }
-    }
-
     /// Adds what was told of a trace.
     pub(crate) fn add(&mut self, scenario: &Scenario, output: &Output, took: Duration) {
+        self.rules = output.rules;
         let known = |truth: Truth| match output.labels {
             Labels::Four => truth.four(),
             Labels::Classic => truth,
@@ -68,6 +64,24 @@ impl Tally {
         self.took += took;
         self.events += scenario.len();
         self.scores.push(score);
+    }
+
+    /// Adds what other traces gave.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.scores.extend(other.scores);
+        for (label, of_label) in &other.labels {
+            self.labels.entry(label.clone()).or_default().merge(of_label);
+        }
+        for (label, told) in other.confusion {
+            let mine = self.confusion.entry(label).or_default();
+            told.into_iter().for_each(|(told, n)| *mine.entry(told).or_default() += n);
+        }
+        if let Some(scopes) = other.scopes {
+            self.scopes.get_or_insert_default().merge(&scopes);
+        }
+        self.noted = (self.noted.0 + other.noted.0, self.noted.1 + other.noted.1);
+        self.took += other.took;
+        self.events += other.events;
     }
 
     /// A sum over the traces.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::engine::{CellId, Engine, Place};
 use super::incident::Incident;
 use super::observe::Observation;
+use super::scope::Scope;
 use super::sighting::Sighting;
 use crate::diagnosis::Label;
 use crate::units::MINUTE_MS;
@@ -95,7 +96,8 @@ pub struct Replay {
     now_ms: i64,
     dirty: bool,
     ended: BTreeMap<u64, Incident>,
-    given: HashMap<u64, i64>,
+    /// Of each incident the scopes that were told, each with when that was.
+    given: HashMap<u64, Vec<(i64, Scope)>>,
     /// What became of the events so far.
     pub tally: Tally,
 }
@@ -167,8 +169,15 @@ impl Replay {
         all.sort_by_key(|incident| (incident.opened_at, incident.id));
         all.into_iter().map(|incident| {
             let end_ms = (incident.opened_at + 1) * MINUTE_MS + GRACE_MS;
-            (incident, self.given.get(&incident.id).copied().unwrap_or(end_ms))
+            let first = self.told_scopes(incident.id).first();
+            (incident, first.map_or(end_ms, |(given_ms, _)| *given_ms))
         })
+    }
+
+    /// The scopes that were told of an incident, each with when that was first, milliseconds since the
+    /// Unix epoch.
+    pub fn told_scopes(&self, incident: u64) -> &[(i64, Scope)] {
+        self.given.get(&incident).map_or(&[], Vec::as_slice)
     }
 
     /// What time it is when the event comes.
@@ -303,7 +312,10 @@ impl Replay {
             word.incident = said.incident;
         }
         for incident in self.live.incidents() {
-            self.given.entry(incident.id).or_insert(now_ms);
+            let told = self.given.entry(incident.id).or_default();
+            if told.last().is_none_or(|(_, scope)| *scope != incident.scope) {
+                told.push((now_ms, incident.scope.clone()));
+            }
         }
         self.live.take_ended();
     }
