@@ -10,6 +10,7 @@
 //!
 //! All of it is a function of the minutes handed in and their order: no clock, no random number.
 
+mod address;
 mod cause;
 mod cell;
 mod engine;
@@ -19,7 +20,9 @@ mod incident;
 mod observe;
 mod replay;
 mod scope;
+mod severity;
 mod sighting;
+mod slow;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -28,7 +31,9 @@ mod usual;
 
 pub use engine::{CellId, Engine, Place, Said};
 pub use incident::{Incident, IncidentState};
-pub use observe::{Failing, Observation, Signal};
+pub use observe::{Failing, HeldUp, Observation, Signal};
 pub use replay::{Judged, Replay, Tally, Topology};
 pub use scope::{Scope, ScopeKind};
+pub use severity::{Severity, severity};
 pub use sighting::{Sighting, Told};
+pub use slow::SlowBy;

@@ -1,8 +1,9 @@
 //! A cell: its usual, and its last minutes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::evidence::{Evidence, FailsUsual, weigh};
+use super::evidence::{Evidence, FailsUsual, Kinds, level, only, tail, weigh};
 use super::observe::{FAILINGS, Observation, SIGNALS, Signal};
 use super::usual::Usual;
 
@@ -36,7 +37,12 @@ pub(super) struct Cell {
     pub(super) recent: VecDeque<Minute>,
     /// The units it belongs to.
     pub(super) units: Vec<usize>,
+    /// The address it reached last, and when it last was another one than before.
+    address: Option<(Arc<str>, i64)>,
 }
+
+/// Minutes that a cell has to reach one address alone to count as the address's.
+const SETTLED: i64 = 60;
 
 impl Cell {
     /// Holds a minute against the usual and keeps it.
@@ -46,6 +52,25 @@ impl Cell {
             self.recent.pop_front();
         }
         self.recent.push_back(Minute { at, seen, evidence, bad: false, admitted: false });
+    }
+
+    /// The one address that it has reached for long, if there is one.
+    pub(super) fn settle_address<'a>(
+        &mut self,
+        reached: impl Iterator<Item = &'a Arc<str>>,
+        now: i64,
+    ) -> Option<Arc<str>> {
+        for address in reached {
+            match &mut self.address {
+                Some((known, changed)) if known != address => {
+                    (*known, *changed) = (Arc::clone(address), now);
+                }
+                Some(_) => {}
+                None => self.address = Some((Arc::clone(address), i64::MIN / 2)),
+            }
+        }
+        let (address, changed) = self.address.as_ref()?;
+        (now - changed >= SETTLED).then(|| Arc::clone(address))
     }
 
     /// The newest minute, if it is this one.
@@ -87,6 +112,22 @@ impl Cell {
                 usual.admit(minute.seen.samples(signal));
             }
             self.note_fails(fails, total);
+        }
+    }
+
+    /// Takes the last minutes for the usual of the signals that have changed for good.
+    pub(super) fn accept(&mut self, changed: Kinds) {
+        for signal in 0..SIGNALS {
+            if changed & (only(level(signal)) | only(tail(signal))) == 0 {
+                continue;
+            }
+            self.usual[signal].forget();
+            for minute in &self.recent {
+                self.usual[signal].admit(minute.seen.samples(signal));
+            }
+        }
+        for minute in &mut self.recent {
+            (minute.admitted, minute.bad) = (true, false);
         }
     }
 

@@ -98,6 +98,21 @@ impl Engine {
         self.places[id.0] = place.clone();
     }
 
+    /// The one address of its target that a cell has reached for long; none where it reaches several by
+    /// turns, which are told apart by what is seen of each.
+    pub(super) fn settled_address<'a>(
+        &mut self,
+        id: CellId,
+        reached: impl Iterator<Item = &'a Arc<str>>,
+        now: i64,
+    ) -> Option<Arc<str>> {
+        if id.0 >= self.cells.len() {
+            self.cells.resize_with(id.0 + 1, Cell::default);
+            self.places.resize_with(id.0 + 1, Place::default);
+        }
+        self.cells[id.0].settle_address(reached, now)
+    }
+
     /// Where a cell is, if it is known.
     pub fn place_of(&self, cell: CellId) -> Option<&Place> {
         self.places.get(cell.0)
@@ -224,9 +239,12 @@ impl Engine {
 /// Whether a slow transfer may yet turn out to be a path that loses packets, which needs a minute more
 /// to be seen; nothing but a target is slow for everybody.
 fn is_early(unit: &Unit, kind: usize) -> bool {
-    kind == Signal::Throughput as usize
-        && !matches!(unit.scope.kind, ScopeKind::Target | ScopeKind::Address)
-        && unit.tracks[kind].run() < 3
+    let is_target = matches!(unit.scope.kind, ScopeKind::Target | ScopeKind::Address);
+    let track = &unit.tracks[kind];
+    let is_trip = kind == tail(Signal::Tcp as usize) || kind == tail(Signal::Tls as usize);
+    // A client that moves from one cell to the next loses seconds, not minutes.
+    let is_blip = is_trip && track.minutes_hit() < 2;
+    !is_target && (is_blip || (kind == Signal::Throughput as usize && track.run() < 3))
 }
 
 /// Whether nobody else would see what is wrong with a single cell: a slow server or resolver has

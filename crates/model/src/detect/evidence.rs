@@ -52,7 +52,7 @@ const TIMES: f64 = 5.0;
 
 /// How far beyond the usual the tail begins at least, microseconds: look-up, connect, handshake,
 /// first byte.
-const TAIL_FLOOR: [f64; 4] = [100e3, 150e3, 120e3, 200e3];
+pub(super) const TAIL_FLOOR: [f64; 4] = [100e3, 150e3, 120e3, 200e3];
 
 /// What one minute of a cell says.
 #[derive(Clone, Copy, Debug)]

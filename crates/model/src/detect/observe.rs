@@ -1,5 +1,7 @@
 //! What was seen of a cell in a minute.
 
+use std::sync::Arc;
+
 use crate::stage::{ErrorStage, Metric};
 use crate::window::Window;
 
@@ -94,6 +96,27 @@ pub(super) fn value(bucket: Bucket) -> f64 {
     libm::exp(f64::from(bucket) / FINE)
 }
 
+/// What the kernels said of transfers: how many told anything, how many lost more than half a percent,
+/// waited for the client, and for the server, most of the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) told: u16,
+    pub(super) resent: u16,
+    pub(super) client: u16,
+    pub(super) server: u16,
+}
+
+/// What held a transfer up, by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldUp {
+    /// More than half a percent was sent again.
+    pub resent: bool,
+    /// The receiver's window was full for more than 30 % of the time.
+    pub client: bool,
+    /// The sender's buffer was for more than 30 %.
+    pub server: bool,
+}
+
 /// What was seen of a cell in a minute: the samples of each signal, and what failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
@@ -102,6 +125,9 @@ pub struct Observation {
     /// Measurements that say something of the target.
     total: u32,
     fails: [u32; FAILINGS],
+    limits: Limits,
+    /// Of a target of several addresses: the same by the address that was reached.
+    by_address: Vec<(Arc<str>, Observation)>,
 }
 
 impl Observation {
@@ -155,6 +181,33 @@ impl Observation {
                 *samples = (0..MOST).map(|i| samples[(2 * i + 1) * n / (2 * MOST)]).collect();
             }
         }
+    }
+
+    /// Counts what held a transfer up.
+    pub fn held_up(&mut self, by: HeldUp) {
+        let limits = &mut self.limits;
+        let each = [
+            (true, &mut limits.told),
+            (by.resent, &mut limits.resent),
+            (by.client, &mut limits.client),
+            (by.server, &mut limits.server),
+        ];
+        for (is, n) in each {
+            *n = n.saturating_add(u16::from(is));
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Says what was seen of each address.
+    pub fn set_addresses(&mut self, by_address: Vec<(Arc<str>, Self)>) {
+        self.by_address = by_address;
+    }
+
+    pub(super) fn by_address(&self) -> &[(Arc<str>, Self)] {
+        &self.by_address
     }
 
     /// Whether nothing was measured.

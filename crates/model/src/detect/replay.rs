@@ -116,7 +116,7 @@ struct Seen {
     troubled: u32,
     total: u32,
     failed: u32,
-    addresses: Vec<(Arc<str>, u32)>,
+    addresses: Vec<(Arc<str>, Observation)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -240,15 +240,23 @@ impl Replay {
         }
         seen.total += 1;
         seen.failed += u32::from(event.failed.is_some());
-        seen.observation.count(event.failed);
-        for (signal, value) in event.samples {
-            seen.observation.add(signal, value);
+        let add = |seen: &mut Observation| {
+            seen.count(event.failed);
+            for &(signal, value) in &event.samples {
+                seen.add(signal, value);
+            }
+        };
+        add(&mut seen.observation);
+        if let Some(held_up) = event.held_up {
+            seen.observation.held_up(held_up);
         }
         if let Some(address) = event.told.address {
-            match seen.addresses.iter_mut().find(|(known, _)| *known == address) {
-                Some((_, n)) => *n += 1,
-                None => seen.addresses.push((address, 1)),
-            }
+            let known = seen.addresses.iter().position(|(known, _)| *known == address);
+            let at = known.unwrap_or_else(|| {
+                seen.addresses.push((address, Observation::default()));
+                seen.addresses.len() - 1
+            });
+            add(&mut seen.addresses[at].1);
         }
     }
 
@@ -369,16 +377,14 @@ fn judge(
     let mut seen = Vec::with_capacity(minute.cells.len());
     for (&cell, was) in &minute.cells {
         let mut place = was.place.clone();
+        let mut observation = was.observation.clone();
         // One address is the target itself.
         if addresses.get(&place.target).is_some_and(|known| known.len() > 1) {
-            let most = was.addresses.iter().max_by_key(|(_, n)| *n);
-            place.address = most.map(|(address, _)| Arc::clone(address));
-            if place.address.is_none() {
-                place.address = engine.place_of(CellId(cell)).and_then(|old| old.address.clone());
-            }
+            let reached = was.addresses.iter().map(|(address, _)| address);
+            place.address = engine.settled_address(CellId(cell), reached, now);
+            observation.set_addresses(was.addresses.clone());
         }
         engine.place(CellId(cell), &place);
-        let mut observation = was.observation.clone();
         observation.thin();
         seen.push((CellId(cell), observation));
     }

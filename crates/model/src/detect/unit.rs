@@ -185,6 +185,12 @@ impl Track {
         hits as u32 >= if kind < fails(0) { TAIL_HITS } else { FAILS_HITS }
     }
 
+    /// Minutes of the evidence that had hits.
+    pub(super) fn minutes_hit(&self) -> usize {
+        let since = self.since.unwrap_or(i64::MAX);
+        self.last.iter().filter(|(at, hits, _)| *at >= since && *hits > 0.0).count()
+    }
+
     /// Minutes since the evidence began.
     pub(super) fn run(&self) -> usize {
         let since = self.since.unwrap_or(i64::MAX);

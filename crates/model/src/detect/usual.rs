@@ -106,6 +106,15 @@ impl Usual {
         self.note_ranks();
     }
 
+    /// Begins anew; how it wanders stays known.
+    pub(super) fn forget(&mut self) {
+        self.minutes.clear();
+        self.sorted.clear();
+        self.block.clear();
+        self.block_minutes = 0;
+        (self.middle, self.excess) = (0.5, 0.0);
+    }
+
     /// Takes a minute into the wander alone. What a line carries wanders further than a day of good
     /// minutes shows, since what wandered off was called bad.
     pub(super) fn wander_on(&mut self, samples: &[Bucket]) {
