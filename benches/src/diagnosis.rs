@@ -7,6 +7,7 @@ mod jobs;
 mod ours;
 mod report;
 mod rivals;
+mod speed;
 mod tally;
 mod told;
 mod windows;
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// Write the worlds as events.ndjson, topology.toml and truth.json instead, a folder each
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
+    /// Measure what the detector costs in time and memory instead
+    #[arg(long)]
+    speed: bool,
     /// Print each fault of each trace too, with what was told of it
     #[arg(long)]
     each: bool,
@@ -61,6 +65,9 @@ pub(crate) struct Args {
 
 /// Scores every detector, or writes the worlds.
 pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
+    if args.speed {
+        return speed::run(6);
+    }
     if args.quick {
         args.seeds.truncate(1);
         args.per_minute = vec![6];

@@ -8,7 +8,7 @@ use model::wire::WireEvent;
 use testbed::score::{ToldIncident, ToldScope};
 use testbed::simulate::ScopeName;
 
-use super::detector::{Detector, Labels, Output, Topology, Verdict};
+use super::detector::{Detector, Labels, Note, Output, Topology, Verdict};
 use super::windows;
 
 pub(crate) struct Ours;
@@ -65,12 +65,20 @@ impl Detector for Ours {
                 end_ms: incident.end.map(|minute| minute * MINUTE_MS),
             }
         });
+        let notes = replay.drifts().iter().map(|drift| {
+            let (client, target) = replay.key(drift.cell);
+            Note {
+                client: client.to_owned(),
+                target: target.to_owned(),
+                at_ms: (drift.noted_at + 1) * MINUTE_MS,
+            }
+        });
         Ok(vec![Output {
             rules: "qoe",
             labels: Labels::Extended,
             incidents: incidents.collect(),
             verdicts,
-            notes: Vec::new(),
+            notes: notes.collect(),
         }])
     }
 }

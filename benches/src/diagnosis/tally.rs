@@ -25,6 +25,8 @@ pub(crate) struct Tally {
     pub(crate) scopes: Option<ScopeScore>,
     /// Cells, and those of which a drift was noted within a day.
     pub(crate) noted: (usize, usize),
+    /// Notes of drift, whenever.
+    pub(crate) notes: usize,
     /// Time taken, events made included.
     pub(crate) took: Duration,
     /// Measurements judged.
@@ -61,6 +63,7 @@ impl Tally {
         let soon = output.notes.iter().filter(|note| note.at_ms < scenario.start_ms + DAY_MS);
         let noted: BTreeSet<_> = soon.map(|note| (&note.client, &note.target)).collect();
         self.noted = (self.noted.0 + cells, self.noted.1 + noted.len());
+        self.notes += output.notes.len();
         self.took += took;
         self.events += scenario.len();
         self.scores.push(score);
@@ -80,6 +83,7 @@ impl Tally {
             self.scopes.get_or_insert_default().merge(&scopes);
         }
         self.noted = (self.noted.0 + other.noted.0, self.noted.1 + other.noted.1);
+        self.notes += other.notes;
         self.took += other.took;
         self.events += other.events;
     }

@@ -13,9 +13,11 @@
 mod address;
 mod cause;
 mod cell;
+mod drift;
 mod engine;
 mod evidence;
 mod explain;
+mod hours;
 mod incident;
 mod observe;
 mod replay;
@@ -29,6 +31,7 @@ mod tests;
 mod unit;
 mod usual;
 
+pub use drift::Drift;
 pub use engine::{CellId, Engine, Place, Said};
 pub use incident::{Incident, IncidentState};
 pub use observe::{Failing, HeldUp, Observation, Signal};

@@ -170,7 +170,8 @@ pub(super) fn name(unit: &Unit, cells: &[Cell], bad: &[usize], now: i64) -> Opti
     // Nobody but a target is slow to shake hands now and then with everybody.
     let is_target = matches!(unit.scope.kind, ScopeKind::Target | ScopeKind::Address);
     if tails(TLS) && !levels(TLS) && untouched(TLS) && !is_target {
-        return cause(Label::PathLossBound, lossy);
+        let loses = resent(cells, bad, since(&[tail(TLS)]));
+        return if loses { cause(Label::PathLossBound, lossy) } else { None };
     }
     if levels(RATE) && !levels(TCP) && loses(cells, bad, from) {
         return cause(Label::PathLossBound, lossy);
@@ -222,6 +223,14 @@ pub(super) fn name(unit: &Unit, cells: &[Cell], bad: &[usize], now: i64) -> Opti
         return cause(Label::ThroughputBound, only(level(RATE)));
     }
     None
+}
+
+/// Whether any connect came late by a SYN that was sent again: a path that loses packets loses those too.
+fn resent(cells: &[Cell], bad: &[usize], from: i64) -> bool {
+    bad.iter().take(MOST_CELLS).any(|&cell| {
+        let mut minutes = cells[cell].since(from);
+        minutes.any(|minute| minute.evidence.hits[tail(TCP)] > 0)
+    })
 }
 
 /// How many times the usual, at worst; of throughput how many times less.

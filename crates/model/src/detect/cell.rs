@@ -4,14 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, FailsUsual, Kinds, level, only, tail, weigh};
-use super::observe::{FAILINGS, Observation, SIGNALS, Signal};
+use super::observe::{FAILINGS, Observation, SIGNALS};
 use super::usual::Usual;
 
 /// A minute enters the usual after so many others, if none of them was told to be bad: so the slow
 /// beginning of a fault never does.
 pub(super) const QUARANTINE: i64 = 5;
-
-const RATE: usize = Signal::Throughput as usize;
 
 /// Minutes that are kept as they were.
 pub(super) const RECENT: usize = 15;
@@ -37,6 +35,8 @@ pub(super) struct Cell {
     pub(super) recent: VecDeque<Minute>,
     /// The units it belongs to.
     pub(super) units: Vec<usize>,
+    /// When a drift of it was noted last.
+    pub(super) drifted_at: Option<i64>,
     /// The address it reached last, and when it last was another one than before.
     address: Option<(Arc<str>, i64)>,
 }
@@ -103,13 +103,15 @@ impl Cell {
             }
             minute.admitted = true;
             if last_bad.is_some_and(|bad| bad >= minute.at) {
-                self.usual[RATE].wander_on(minute.seen.samples(RATE));
+                for (signal, usual) in self.usual.iter_mut().enumerate() {
+                    usual.wander_on(minute.seen.samples(signal));
+                }
                 continue;
             }
             let fails: [u16; FAILINGS] = std::array::from_fn(|f| minute.seen.failed(f) as u16);
             let total = minute.seen.tried(0) as u16;
             for (signal, usual) in self.usual.iter_mut().enumerate() {
-                usual.admit(minute.seen.samples(signal));
+                usual.admit(minute.at, minute.seen.samples(signal));
             }
             self.note_fails(fails, total);
         }
@@ -123,7 +125,7 @@ impl Cell {
             }
             self.usual[signal].forget();
             for minute in &self.recent {
-                self.usual[signal].admit(minute.seen.samples(signal));
+                self.usual[signal].admit(minute.at, minute.seen.samples(signal));
             }
         }
         for minute in &mut self.recent {

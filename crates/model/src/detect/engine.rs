@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::cause::Effect;
 use super::cell::Cell;
+use super::drift::Drift;
 use super::evidence::{KINDS, fails, tail};
 use super::incident::Incident;
 use super::observe::{Observation, Signal};
@@ -13,7 +16,7 @@ use super::unit::Unit;
 use crate::diagnosis::Label;
 
 /// A cell's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellId(pub usize);
 
 /// Where a cell is, as far as is known.
@@ -60,6 +63,7 @@ pub struct Engine {
     pub(super) units: Vec<Unit>,
     pub(super) unit_of: HashMap<Scope, usize>,
     pub(super) incidents: Vec<Incident>,
+    pub(super) drifts: Vec<Drift>,
 }
 
 impl Engine {
@@ -146,6 +150,9 @@ impl Engine {
         }
         for &cell in &here {
             self.cells[cell].learn(now);
+        }
+        if now.rem_euclid(60) == 0 {
+            self.note_drifts(now);
         }
         said
     }
@@ -236,15 +243,20 @@ impl Engine {
     }
 }
 
-/// Whether a slow transfer may yet turn out to be a path that loses packets, which needs a minute more
-/// to be seen; nothing but a target is slow for everybody.
+/// Whether it may yet turn out to be less, or something else. A slow transfer may be a path that loses
+/// packets, which takes a minute more to be seen; nothing but a target is slow for everybody.
 fn is_early(unit: &Unit, kind: usize) -> bool {
     let is_target = matches!(unit.scope.kind, ScopeKind::Target | ScopeKind::Address);
     let track = &unit.tracks[kind];
     let is_trip = kind == tail(Signal::Tcp as usize) || kind == tail(Signal::Tls as usize);
-    // A client that moves from one cell to the next loses seconds, not minutes.
-    let is_blip = is_trip && track.minutes_hit() < 2;
-    !is_target && (is_blip || (kind == Signal::Throughput as usize && track.run() < 3))
+    // A client that moves from one cell to the next loses seconds, and bursts on Wi-Fi last less than a
+    // minute.
+    let is_one = matches!(unit.scope.kind, ScopeKind::Client | ScopeKind::Cell);
+    let is_blip = is_trip && track.minutes_hit() < if is_one { 3 } else { 2 };
+    let is_rate = kind == Signal::Throughput as usize;
+    let is_burst = is_one && kind < tail(0) && track.minutes_off() < 3;
+    let is_brief = is_burst || (is_rate && track.run() < 3);
+    !is_target && (is_blip || is_brief)
 }
 
 /// Whether nobody else would see what is wrong with a single cell: a slow server or resolver has

@@ -84,8 +84,8 @@ pub struct Incident {
     pub(super) unit: usize,
     pub(super) other: Option<(Label, u32)>,
     pub(super) missed: u32,
-    /// Minutes in a row that speak for fewer of its cells.
-    pub(super) narrower: u32,
+    /// Minutes in a row that speak for another unit.
+    pub(super) moves: u32,
     /// The last minute that it was told of.
     pub(super) told_at: i64,
     /// When it came back, the last three times.

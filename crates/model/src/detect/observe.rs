@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::stage::{ErrorStage, Metric};
 use crate::window::Window;
 
 /// A quantity that is held against its usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Signal {
     /// The look-up.
     Dns,
@@ -70,7 +73,7 @@ impl Failing {
 pub(super) const FAILINGS: usize = 6;
 
 /// Buckets to the unit of a natural logarithm: a bucket is 2 % wide.
-const FINE: f64 = 50.0;
+pub(super) const FINE: f64 = 50.0;
 
 /// More samples of a minute than this are thinned out, evenly over their order.
 const MOST: usize = 64;

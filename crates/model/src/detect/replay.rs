@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::drift::Drift;
 use super::engine::{CellId, Engine, Place};
 use super::incident::Incident;
 use super::observe::Observation;
@@ -98,6 +99,7 @@ pub struct Replay {
     ended: BTreeMap<u64, Incident>,
     /// Of each incident the scopes that were told, each with when that was.
     given: HashMap<u64, Vec<(i64, Scope)>>,
+    drifts: Vec<Drift>,
     /// What became of the events so far.
     pub tally: Tally,
 }
@@ -172,6 +174,11 @@ impl Replay {
             let first = self.told_scopes(incident.id).first();
             (incident, first.map_or(end_ms, |(given_ms, _)| *given_ms))
         })
+    }
+
+    /// What was seen to grow slowly, in the order of time.
+    pub fn drifts(&self) -> &[Drift] {
+        &self.drifts
     }
 
     /// The scopes that were told of an incident, each with when that was first, milliseconds since the
@@ -326,6 +333,7 @@ impl Replay {
             }
         }
         self.live.take_ended();
+        self.live.take_drifts();
     }
 
     /// Takes the oldest open minute as it is.
@@ -335,6 +343,7 @@ impl Replay {
         self.first += 1;
         self.next = self.next.max(self.first);
         judge(&mut self.settled, &minute, &self.addresses, at);
+        self.drifts.extend(self.settled.take_drifts());
         for incident in self.settled.take_ended() {
             self.ended.insert(incident.id, incident);
         }

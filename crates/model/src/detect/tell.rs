@@ -16,9 +16,9 @@ const SUCCESSOR_AFTER: u32 = 3;
 /// Minutes without evidence after which an incident has ended, and one that came back before.
 const MISSED_MOST: u32 = 3;
 const MISSED_FLAPPING: u32 = 12;
-/// Minutes in a row that have to speak for fewer cells, and until when they are listened to.
-const NARROWED_AFTER: u32 = 2;
-const NARROWED_WITHIN: i64 = 10;
+/// Minutes in a row that have to speak for another unit, and until when they are listened to.
+const MOVES_AFTER: u32 = 2;
+const MOVES_WITHIN: i64 = 10;
 /// A level that has stayed for so long is the usual.
 const ACCEPTED_AFTER: i64 = 360;
 /// Where nothing is measured an incident is not over; after so long nobody waits for it any more.
@@ -246,27 +246,24 @@ impl Engine {
         true
     }
 
-    /// Takes the finding's unit for the incident's: one of more cells at once, since that is what more
-    /// evidence shows; one of fewer when it says so again, while the incident is young.
+    /// Takes the finding's unit for the incident's when it was said twice in a row, while the incident is
+    /// young; what one minute says of an old one is chance.
     fn rescope(&mut self, i: usize, now: i64, finding: &Finding) {
         let incident = &mut self.incidents[i];
-        if !finding.is_fresh || incident.scope == finding.scope {
-            if finding.is_fresh {
-                incident.narrower = 0;
-            }
+        if !finding.is_fresh {
             return;
         }
-        let (old, new) = (&self.units[incident.unit].cells, &self.units[finding.unit].cells);
-        let wider = old.iter().all(|cell| new.contains(cell)) && new.len() > old.len();
-        let age = now - incident.opened_at;
-        if !wider {
-            incident.narrower += 1;
-            let first = age == 1 && incident.narrower == 1;
-            if age >= NARROWED_WITHIN || (incident.narrower < NARROWED_AFTER && !first) {
-                return;
-            }
+        if incident.scope == finding.scope {
+            incident.moves = 0;
+            return;
         }
-        incident.narrower = 0;
+        incident.moves += 1;
+        let age = now - incident.opened_at;
+        let at_once = age == 1;
+        if age >= MOVES_WITHIN || (incident.moves < MOVES_AFTER && !at_once) {
+            return;
+        }
+        incident.moves = 0;
         if incident.unit != finding.unit {
             let ambiguous_with = self.ambiguous_with(finding.unit);
             let incident = &mut self.incidents[i];
@@ -316,7 +313,7 @@ impl Engine {
             unit: finding.unit,
             other: None,
             missed: 0,
-            narrower: 0,
+            moves: 0,
             back_at: Vec::new(),
             measured_at: now,
         });

@@ -79,6 +79,7 @@ impl Unit {
             return;
         }
         let last_bad = self.last_bad;
+        let several = self.cells.len() > 1;
         for kind in 0..KINDS {
             let is_level = kind < SIGNALS;
             let (mut sum, mut n, mut v, mut hits, mut samples) = (0.0, 0_u32, 0.0, 0_u32, 0_u32);
@@ -99,7 +100,11 @@ impl Unit {
             let track = &mut self.tracks[kind];
             let mean = if is_level { v / f64::from(n) } else { f64::from(hits) };
             track.note(now, mean, samples);
-            track.learn(now, last_bad, if is_level { mean * f64::from(n).sqrt() } else { mean });
+            // What cells have in common is not learned from one.
+            if several {
+                let figure = if is_level { mean * f64::from(n).sqrt() } else { mean };
+                track.learn(now, last_bad, figure);
+            }
             track.add(now, sum, n, kind);
         }
     }
@@ -189,6 +194,12 @@ impl Track {
     pub(super) fn minutes_hit(&self) -> usize {
         let since = self.since.unwrap_or(i64::MAX);
         self.last.iter().filter(|(at, hits, _)| *at >= since && *hits > 0.0).count()
+    }
+
+    /// Minutes of the evidence whose level was well off, beyond what adds up by chance.
+    pub(super) fn minutes_off(&self) -> usize {
+        let since = self.since.unwrap_or(i64::MAX);
+        self.last.iter().filter(|(at, v, _)| *at >= since && *v >= 1.0).count()
     }
 
     /// Minutes since the evidence began.
