@@ -3,22 +3,23 @@
 
 mod detector;
 mod export;
+mod jobs;
 mod ours;
 mod report;
 mod rivals;
+mod speed;
 mod tally;
 mod told;
 mod windows;
 mod worlds;
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
 use detector::Detector;
-use tally::Tally;
+use testbed::simulate::Scenario;
 use worlds::{Length, World};
 
 /// Seeds that rules were tuned on: a score on them would be flattered.
@@ -51,6 +52,12 @@ pub(crate) struct Args {
     /// Write the worlds as events.ndjson, topology.toml and truth.json instead, a folder each
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
+    /// Measure what the detector costs in time and memory instead
+    #[arg(long)]
+    speed: bool,
+    /// Print each fault of each trace too, with what was told of it
+    #[arg(long)]
+    each: bool,
     /// Print the scores as JSON lines too
     #[arg(long)]
     json: bool,
@@ -58,6 +65,9 @@ pub(crate) struct Args {
 
 /// Scores every detector, or writes the worlds.
 pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
+    if args.speed {
+        return speed::run(6);
+    }
     if args.quick {
         args.seeds.truncate(1);
         args.per_minute = vec![6];
@@ -65,18 +75,23 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
     }
     let tuned = args.seeds.iter().any(|seed| TUNING.contains(seed));
     ensure!(args.tuning || !tuned, "seeds 1 to 9 are for tuning: --tuning allows them");
-    let worlds = chosen(&args)?;
-    for per_minute in &args.per_minute {
-        for world in &worlds {
-            // What is not about the sample count is asked once.
-            let only = args.worlds.is_empty() && args.per_minute.len() > 1;
-            if only && !world.every_rate && *per_minute != 6 {
-                continue;
-            }
-            one(&args, world, *per_minute)?;
-        }
+    let tables = tables(&args)?;
+    match &args.export {
+        Some(dir) => export(&args, dir, &tables),
+        None => jobs::run(&args, &tables),
     }
-    Ok(())
+}
+
+/// Worlds and rates, in the order they are told.
+fn tables(args: &Args) -> anyhow::Result<Vec<Table>> {
+    let worlds = chosen(args)?;
+    // What is not about the sample count is asked once.
+    let once = args.worlds.is_empty() && args.per_minute.len() > 1;
+    let all = args.per_minute.iter().flat_map(|&per_minute| {
+        let asked = move |world: &&&World| !once || world.every_rate || per_minute == 6;
+        worlds.iter().filter(asked).map(move |world| Table { world, per_minute })
+    });
+    Ok(all.collect())
 }
 
 fn chosen(args: &Args) -> anyhow::Result<Vec<&'static World>> {
@@ -91,50 +106,32 @@ fn chosen(args: &Args) -> anyhow::Result<Vec<&'static World>> {
     args.worlds.iter().map(find).collect()
 }
 
-/// One world at one rate, over all seeds.
-fn one(args: &Args, world: &World, per_minute: u32) -> anyhow::Result<()> {
-    let length = Length::of_days(args.days, args.quick);
-    let mut tallies: Vec<Tally> = Vec::new();
-    for seed in &args.seeds {
-        let scenario = world.scenario(*seed, per_minute, length);
-        scenario.check().with_context(|| format!("world {} of seed {seed}", world.name))?;
-        if let Some(dir) = &args.export {
-            export::write(&dir.join(format!("{}-n{per_minute}-s{seed}", world.name)), &scenario)?;
-            continue;
-        }
-        for mut detector in detectors() {
-            let wanted = |name: &String| detector.name().starts_with(name.as_str());
-            if !args.detectors.is_empty() && !args.detectors.iter().any(wanted) {
-                continue;
-            }
-            let began = Instant::now();
-            let outputs = detector.run(
-                &detector::Topology::of(&scenario),
-                &mut testbed::simulate::events(&scenario),
-            )?;
-            let took = began.elapsed();
-            for output in outputs {
-                let tally = match tallies.iter_mut().find(|tally| tally.rules == output.rules) {
-                    Some(tally) => tally,
-                    None => {
-                        tallies.push(Tally::of(output.rules));
-                        let last = tallies.len() - 1;
-                        &mut tallies[last]
-                    }
-                };
-                tally.add(&scenario, &output, took);
-            }
-        }
-    }
-    if args.export.is_none() {
-        print!("{}", report::text(world, per_minute, &args.seeds, &tallies));
-        if args.json {
-            for tally in &tallies {
-                println!("{}", report::json(world, per_minute, &args.seeds, tally));
-            }
+/// Writes every world of every seed into a folder of its own.
+fn export(args: &Args, dir: &Path, tables: &[Table]) -> anyhow::Result<()> {
+    for table in tables {
+        for seed in &args.seeds {
+            let scenario = table.scenario(args, *seed)?;
+            let name = format!("{}-n{}-s{seed}", table.world.name, table.per_minute);
+            export::write(&dir.join(name), &scenario)?;
         }
     }
     Ok(())
+}
+
+/// A world at a rate.
+#[derive(Clone, Copy)]
+struct Table {
+    world: &'static World,
+    per_minute: u32,
+}
+
+impl Table {
+    fn scenario(&self, args: &Args, seed: u64) -> anyhow::Result<Scenario> {
+        let length = Length::of_days(args.days, args.quick);
+        let scenario = self.world.scenario(seed, self.per_minute, length);
+        scenario.check().with_context(|| format!("world {} of seed {seed}", self.world.name))?;
+        Ok(scenario)
+    }
 }
 
 /// Everyone who is scored.

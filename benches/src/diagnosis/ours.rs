@@ -8,11 +8,8 @@ use model::wire::WireEvent;
 use testbed::score::{ToldIncident, ToldScope};
 use testbed::simulate::ScopeName;
 
-use super::detector::{Detector, Labels, Output, Topology, Verdict};
+use super::detector::{Detector, Labels, Note, Output, Topology, Verdict};
 use super::windows;
-
-/// A minute is judged so long after its start.
-const JUDGED_MS: i64 = MINUTE_MS + 15_000;
 
 pub(crate) struct Ours;
 
@@ -30,8 +27,13 @@ impl Detector for Ours {
         let mut verdicts = Vec::new();
         for event in events {
             let text = serde_json::to_vec(&event)?;
-            let id = event.event_id.as_u128();
-            let sighting = Sighting { id, ..Sighting::of(&windows::event(&event), &text) };
+            // What is folded into windows has no names.
+            let sighting = Sighting {
+                client: event.client_id.as_str().into(),
+                target: event.target.as_str().into(),
+                id: event.event_id.as_u128(),
+                ..Sighting::of(&windows::event(&event), &text)
+            };
             for judged in replay.take(sighting) {
                 verdicts.extend(verdict(&replay, &judged));
             }
@@ -39,14 +41,14 @@ impl Detector for Ours {
         for judged in replay.finish() {
             verdicts.extend(verdict(&replay, &judged));
         }
-        let incidents = replay.incidents().map(|(incident, _)| {
+        let incidents = replay.incidents().map(|(incident, given_ms)| {
             let name = |scope: &Scope| ScopeName {
                 kind: scope.kind.as_str().to_owned(),
                 id: scope.id.to_string(),
             };
-            let scope = ToldScope {
-                at_ms: incident.scoped_at * MINUTE_MS + JUDGED_MS,
-                scope: name(&incident.scope),
+            let scope = |(at_ms, scope): &(i64, Scope)| ToldScope {
+                at_ms: *at_ms,
+                scope: name(scope),
                 ambiguous_with: incident.ambiguous_with.iter().map(name).collect(),
             };
             let cell = |&cell: &usize| {
@@ -55,12 +57,20 @@ impl Detector for Ours {
             };
             ToldIncident {
                 label: incident.label,
-                scopes: vec![scope],
+                scopes: replay.told_scopes(incident.id).iter().map(scope).collect(),
                 cells: incident.cells.iter().map(cell).collect(),
                 onset_ms: incident.onset * MINUTE_MS,
-                opened_ms: incident.opened_at * MINUTE_MS + JUDGED_MS,
+                opened_ms: given_ms,
                 last_bad_ms: incident.last_bad * MINUTE_MS,
                 end_ms: incident.end.map(|minute| minute * MINUTE_MS),
+            }
+        });
+        let notes = replay.drifts().iter().map(|drift| {
+            let (client, target) = replay.key(drift.cell);
+            Note {
+                client: client.to_owned(),
+                target: target.to_owned(),
+                at_ms: (drift.noted_at + 1) * MINUTE_MS,
             }
         });
         Ok(vec![Output {
@@ -68,7 +78,7 @@ impl Detector for Ours {
             labels: Labels::Extended,
             incidents: incidents.collect(),
             verdicts,
-            notes: Vec::new(),
+            notes: notes.collect(),
         }])
     }
 }

@@ -40,11 +40,13 @@ pub(crate) fn text(world: &World, per_minute: u32, seeds: &[u64], tallies: &[Tal
     table(&mut out, &rows);
     by_label(&mut out, tallies);
     confused(&mut out, tallies);
-    if world.name == "drift" {
-        for tally in tallies {
-            let (cells, noted) = tally.noted;
-            _ = writeln!(out, "  {}: drift noted within a day on {noted} of {cells}", tally.rules);
-        }
+    for tally in tallies.iter().filter(|tally| world.name == "drift" || tally.notes > 0) {
+        let (cells, noted) = tally.noted;
+        let (rules, notes) = (tally.rules, tally.notes);
+        _ = writeln!(
+            out,
+            "  {rules}: {notes} notes of drift, within the first day on {noted} of {cells} cells"
+        );
     }
     out
 }

@@ -25,6 +25,8 @@ pub(crate) struct Tally {
     pub(crate) scopes: Option<ScopeScore>,
     /// Cells, and those of which a drift was noted within a day.
     pub(crate) noted: (usize, usize),
+    /// Notes of drift, whenever.
+    pub(crate) notes: usize,
     /// Time taken, events made included.
     pub(crate) took: Duration,
     /// Measurements judged.
@@ -34,13 +36,9 @@ pub(crate) struct Tally {
 const DAY_MS: i64 = 1_440 * MINUTE_MS;
 
 impl Tally {
-    /// Of nothing yet.
-    pub(crate) fn of(rules: &'static str) -> Self {
-        Self { rules, ..Self::default() }
-    }
-
     /// Adds what was told of a trace.
     pub(crate) fn add(&mut self, scenario: &Scenario, output: &Output, took: Duration) {
+        self.rules = output.rules;
         let known = |truth: Truth| match output.labels {
             Labels::Four => truth.four(),
             Labels::Classic => truth,
@@ -65,9 +63,29 @@ impl Tally {
         let soon = output.notes.iter().filter(|note| note.at_ms < scenario.start_ms + DAY_MS);
         let noted: BTreeSet<_> = soon.map(|note| (&note.client, &note.target)).collect();
         self.noted = (self.noted.0 + cells, self.noted.1 + noted.len());
+        self.notes += output.notes.len();
         self.took += took;
         self.events += scenario.len();
         self.scores.push(score);
+    }
+
+    /// Adds what other traces gave.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.scores.extend(other.scores);
+        for (label, of_label) in &other.labels {
+            self.labels.entry(label.clone()).or_default().merge(of_label);
+        }
+        for (label, told) in other.confusion {
+            let mine = self.confusion.entry(label).or_default();
+            told.into_iter().for_each(|(told, n)| *mine.entry(told).or_default() += n);
+        }
+        if let Some(scopes) = other.scopes {
+            self.scopes.get_or_insert_default().merge(&scopes);
+        }
+        self.noted = (self.noted.0 + other.noted.0, self.noted.1 + other.noted.1);
+        self.notes += other.notes;
+        self.took += other.took;
+        self.events += other.events;
     }
 
     /// A sum over the traces.

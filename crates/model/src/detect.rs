@@ -10,17 +10,22 @@
 //!
 //! All of it is a function of the minutes handed in and their order: no clock, no random number.
 
+mod address;
 mod cause;
 mod cell;
+mod drift;
 mod engine;
 mod evidence;
 mod explain;
+mod hours;
 mod incident;
 mod observe;
 mod payload;
 mod replay;
 mod scope;
+mod severity;
 mod sighting;
+mod slow;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -31,11 +36,14 @@ mod usual;
 /// Which rules a verdict is of: another number, other verdicts.
 pub const RULE_VERSION: u32 = 1;
 
+pub use drift::Drift;
 pub use engine::{CellId, Engine, Place, Said};
 pub use incident::{Incident, IncidentState};
-pub use observe::{Failing, Observation, Signal};
+pub use observe::{Failing, HeldUp, Observation, Signal};
 pub use payload::{Change, Level, Payload, Sum, Tally as CellTally};
 pub use replay::{Judged, Replay, Tally, Topology};
 pub use scope::{Scope, ScopeKind};
+pub use severity::{Severity, UnknownSeverity, severity};
 pub use sighting::{Sighting, Told};
+pub use slow::SlowBy;
 pub use text::sentence;

@@ -239,7 +239,13 @@ pub async fn test(
 /// # Errors
 /// They can't be read.
 pub fn incidents(reader: &Reader, from_ms: i64) -> Result<Incidents, StoreError> {
-    let span = Span { from_ms, to_ms: i64::MAX };
-    let (rows, more) = reader.incidents(&IncidentQuery::new(span, MOST_INCIDENTS))?;
-    Ok(Incidents { rows, complete: !more })
+    let read = |open: bool, from_ms: i64| {
+        let span = Span { from_ms, to_ms: i64::MAX };
+        let query = IncidentQuery::new(span, MOST_INCIDENTS);
+        reader.incidents(&IncidentQuery { open: Some(open), ..query })
+    };
+    let (mut rows, more) = read(true, i64::MIN)?;
+    let (ended, more_ended) = read(false, from_ms)?;
+    rows.extend(ended);
+    Ok(Incidents { rows, complete: !(more || more_ended) })
 }

@@ -4,6 +4,7 @@ use super::cell::Cell;
 use super::evidence::{Kinds, effect, fails, level, only, tail};
 use super::observe::{Bucket, FAILINGS, Failing, SIGNALS, Signal};
 use super::scope::ScopeKind;
+use super::slow::SlowBy;
 use super::unit::Unit;
 use crate::diagnosis::Label;
 use crate::stage::ErrorStage;
@@ -12,13 +13,13 @@ const DNS: usize = Signal::Dns as usize;
 const TCP: usize = Signal::Tcp as usize;
 const TLS: usize = Signal::Tls as usize;
 const TTFB: usize = Signal::Ttfb as usize;
-const RATE: usize = Signal::Throughput as usize;
+pub(super) const RATE: usize = Signal::Throughput as usize;
 const LOADED: usize = Signal::Loaded as usize;
 
 /// The least change that matters: microseconds, by signal; of throughput the share alone counts.
-const FLOOR: [f64; SIGNALS] = [15e3, 10e3, 15e3, 30e3, 0.0, 40e3];
+pub(super) const FLOOR: [f64; SIGNALS] = [15e3, 10e3, 15e3, 30e3, 0.0, 40e3];
 /// The least ratio, and how many times the usual wander it has to be.
-const RATIO: f64 = 1.25;
+pub(super) const RATIO: f64 = 1.25;
 const WANDERS: f64 = 3.5;
 const RATIO_LOADED: f64 = 2.0;
 
@@ -104,6 +105,9 @@ pub(super) struct Cause {
     pub(super) explains: Kinds,
     /// What it adds, microseconds, by stage: look-up, connect, handshake, first byte.
     pub(super) excess: [f64; 4],
+    /// How many times the usual the signal is that changed most.
+    pub(super) ratio: f64,
+    pub(super) slow_by: Option<SlowBy>,
 }
 
 /// What the kinds of evidence that are on in a unit come from.
@@ -122,7 +126,11 @@ pub(super) fn name(unit: &Unit, cells: &[Cell], bad: &[usize], now: i64) -> Opti
     });
     let excess = |signal: usize| effects[signal].map_or(0.0, |e| e.excess.max(0.0));
     let added = [excess(DNS), excess(TCP), excess(TLS), excess(TTFB)];
-    let cause = |label: Label, explains: Kinds| Some(Cause { label, explains, excess: added });
+    let ratio = worst_ratio(&effects);
+    let slow_by = |label: Label| slow_by(label, unit, &effects, bad, cells, from);
+    let cause = |label: Label, explains: Kinds| {
+        Some(Cause { label, explains, excess: added, ratio, slow_by: slow_by(label) })
+    };
 
     // What fails, the earliest stage first.
     let certificate = fails(Failing::Certificate as usize);
@@ -150,8 +158,11 @@ pub(super) fn name(unit: &Unit, cells: &[Cell], bad: &[usize], now: i64) -> Opti
     }
 
     // Lost packets: some connects come a second late while the others stay as they were.
-    let untouched =
-        |signal: usize| effects[signal].is_none_or(|e| e.low_ratio < 1.15 || e.low_excess < 8e3);
+    let untouched = |signal: usize| {
+        let from = since(&[tail(signal)]);
+        let effect = Effect::of(bad.iter().map(|&cell| &cells[cell]), from, signal);
+        effect.is_none_or(|e| e.low_ratio < 1.15 || e.low_excess < 8e3)
+    };
     let lossy = only(tcp_fails) | path | path_tails;
     if tails(TCP) && untouched(TCP) {
         return cause(Label::PathLossBound, lossy);
@@ -159,7 +170,8 @@ pub(super) fn name(unit: &Unit, cells: &[Cell], bad: &[usize], now: i64) -> Opti
     // Nobody but a target is slow to shake hands now and then with everybody.
     let is_target = matches!(unit.scope.kind, ScopeKind::Target | ScopeKind::Address);
     if tails(TLS) && !levels(TLS) && untouched(TLS) && !is_target {
-        return cause(Label::PathLossBound, lossy);
+        let loses = resent(cells, bad, since(&[tail(TLS)]));
+        return if loses { cause(Label::PathLossBound, lossy) } else { None };
     }
     if levels(RATE) && !levels(TCP) && loses(cells, bad, from) {
         return cause(Label::PathLossBound, lossy);
@@ -172,7 +184,7 @@ pub(super) fn name(unit: &Unit, cells: &[Cell], bad: &[usize], now: i64) -> Opti
     let longer = levels(TCP) || tails(TCP) || (common && (levels(TLS) || levels(TTFB)));
     let has_tls = effects[TLS].is_some();
     if longer && ttfb >= 0.4 * tcp && (!has_tls || tls >= 0.5 * tcp) {
-        return cause(Label::PathDelay, path | path_tails);
+        return cause(Label::PathDelay, path | path_tails | only(level(LOADED)));
     }
 
     // What is left of each stage when the longer way is taken off.
@@ -196,12 +208,80 @@ pub(super) fn name(unit: &Unit, cells: &[Cell], bad: &[usize], now: i64) -> Opti
         return cause(Label::ServerBound, only(level(TTFB)) | only(tail(TTFB)));
     }
     if levels(LOADED) {
+        // A queue leaves the shortest way as it was; where the way itself is longer, so is what is
+        // loaded.
+        let newest = Effect::of(bad.iter().map(|&cell| &cells[cell]), since(&[level(LOADED)]), TCP);
+        let rose = newest.is_some_and(|e| {
+            e.matters(TCP, 0.7) && e.low_excess >= 0.3 * excess(LOADED) && !untouched(TCP)
+        });
+        if rose {
+            return cause(Label::PathDelay, path | path_tails | only(level(LOADED)));
+        }
         return cause(Label::Bufferbloat, only(level(LOADED)) | only(level(RATE)));
     }
     if levels(RATE) {
         return cause(Label::ThroughputBound, only(level(RATE)));
     }
     None
+}
+
+/// Whether any connect came late by a SYN that was sent again: a path that loses packets loses those too.
+fn resent(cells: &[Cell], bad: &[usize], from: i64) -> bool {
+    bad.iter().take(MOST_CELLS).any(|&cell| {
+        let mut minutes = cells[cell].since(from);
+        minutes.any(|minute| minute.evidence.hits[tail(TCP)] > 0)
+    })
+}
+
+/// How many times the usual, at worst; of throughput how many times less.
+fn worst_ratio(effects: &[Option<Effect>; SIGNALS]) -> f64 {
+    let of = |signal: usize| {
+        let effect = effects[signal]?;
+        let matters = effect.matters(signal, 0.5);
+        let ratio = if signal == RATE { 1.0 / effect.ratio.max(0.01) } else { effect.ratio };
+        matters.then_some(ratio)
+    };
+    (0..SIGNALS).filter_map(of).fold(1.0, f64::max)
+}
+
+/// Why a transfer is slow: what the label says already, then what the kernel said of the transfers, then
+/// whom it is slow for.
+fn slow_by(
+    label: Label,
+    unit: &Unit,
+    effects: &[Option<Effect>; SIGNALS],
+    bad: &[usize],
+    cells: &[Cell],
+    from: i64,
+) -> Option<SlowBy> {
+    const QUEUE: f64 = 100e3;
+    let is_slow = effects[RATE].is_some_and(|effect| effect.matters(RATE, 0.5));
+    match label {
+        Label::PathLossBound => return is_slow.then_some(SlowBy::Loss),
+        Label::Bufferbloat => return is_slow.then_some(SlowBy::Bufferbloat),
+        Label::ThroughputBound => {}
+        _ => return None,
+    }
+    if effects[LOADED].is_some_and(|e| e.excess >= QUEUE && e.ratio >= RATIO_LOADED) {
+        return Some(SlowBy::Bufferbloat);
+    }
+    let (mut told, mut by) = (0, [0; 3]);
+    for minute in bad.iter().take(MOST_CELLS).flat_map(|&cell| cells[cell].since(from)) {
+        let limits = minute.seen.limits();
+        told += limits.told;
+        by[0] += limits.resent;
+        by[1] += limits.client;
+        by[2] += limits.server;
+    }
+    let kernel = [SlowBy::Loss, SlowBy::ClientWindow, SlowBy::Server];
+    if let Some((_, cause)) = by.iter().zip(kernel).find(|(n, _)| told >= 3 && 2 * **n > told) {
+        return Some(cause);
+    }
+    match unit.scope.kind {
+        ScopeKind::Target | ScopeKind::Address => Some(SlowBy::Server),
+        ScopeKind::Client | ScopeKind::Site | ScopeKind::Isp => Some(SlowBy::RateLimit),
+        _ => None,
+    }
 }
 
 /// Whether connects and handshakes come late by retransmission more often than they do usually, as far

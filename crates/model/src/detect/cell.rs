@@ -1,18 +1,17 @@
 //! A cell: its usual, and its last minutes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Evidence, FailsUsual, weigh};
-use super::observe::{FAILINGS, Observation, SIGNALS, Signal};
+use super::evidence::{Evidence, FailsUsual, Kinds, level, only, tail, weigh};
+use super::observe::{FAILINGS, Observation, SIGNALS};
 use super::usual::Usual;
 
 /// A minute enters the usual after so many others, if none of them was told to be bad: so the slow
 /// beginning of a fault never does.
 pub(super) const QUARANTINE: i64 = 5;
-
-const RATE: usize = Signal::Throughput as usize;
 
 /// Minutes that are kept as they were.
 pub(super) const RECENT: usize = 15;
@@ -38,7 +37,14 @@ pub(super) struct Cell {
     pub(super) recent: VecDeque<Minute>,
     /// The units it belongs to.
     pub(super) units: Vec<usize>,
+    /// When a drift of it was noted last.
+    pub(super) drifted_at: Option<i64>,
+    /// The address it reached last, and when it last was another one than before.
+    address: Option<(Arc<str>, i64)>,
 }
+
+/// Minutes that a cell has to reach one address alone to count as the address's.
+const SETTLED: i64 = 60;
 
 impl Cell {
     /// Holds a minute against the usual and keeps it.
@@ -48,6 +54,25 @@ impl Cell {
             self.recent.pop_front();
         }
         self.recent.push_back(Minute { at, seen, evidence, bad: false, admitted: false });
+    }
+
+    /// The one address that it has reached for long, if there is one.
+    pub(super) fn settle_address<'a>(
+        &mut self,
+        reached: impl Iterator<Item = &'a Arc<str>>,
+        now: i64,
+    ) -> Option<Arc<str>> {
+        for address in reached {
+            match &mut self.address {
+                Some((known, changed)) if known != address => {
+                    (*known, *changed) = (Arc::clone(address), now);
+                }
+                Some(_) => {}
+                None => self.address = Some((Arc::clone(address), i64::MIN / 2)),
+            }
+        }
+        let (address, changed) = self.address.as_ref()?;
+        (now - changed >= SETTLED).then(|| Arc::clone(address))
     }
 
     /// The newest minute, if it is this one.
@@ -80,15 +105,33 @@ impl Cell {
             }
             minute.admitted = true;
             if last_bad.is_some_and(|bad| bad >= minute.at) {
-                self.usual[RATE].wander_on(minute.seen.samples(RATE));
+                for (signal, usual) in self.usual.iter_mut().enumerate() {
+                    usual.wander_on(minute.seen.samples(signal));
+                }
                 continue;
             }
             let fails: [u16; FAILINGS] = std::array::from_fn(|f| minute.seen.failed(f) as u16);
             let total = minute.seen.tried(0) as u16;
             for (signal, usual) in self.usual.iter_mut().enumerate() {
-                usual.admit(minute.seen.samples(signal));
+                usual.admit(minute.at, minute.seen.samples(signal));
             }
             self.note_fails(fails, total);
+        }
+    }
+
+    /// Takes the last minutes for the usual of the signals that have changed for good.
+    pub(super) fn accept(&mut self, changed: Kinds) {
+        for signal in 0..SIGNALS {
+            if changed & (only(level(signal)) | only(tail(signal))) == 0 {
+                continue;
+            }
+            self.usual[signal].forget();
+            for minute in &self.recent {
+                self.usual[signal].admit(minute.at, minute.seen.samples(signal));
+            }
+        }
+        for minute in &mut self.recent {
+            (minute.admitted, minute.bad) = (true, false);
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cause::Effect;
 use super::cell::Cell;
+use super::drift::Drift;
 use super::evidence::{KINDS, fails, tail};
 use super::incident::Incident;
 use super::observe::{Observation, Signal};
@@ -62,6 +63,7 @@ pub struct Engine {
     pub(super) units: Vec<Unit>,
     pub(super) unit_of: BTreeMap<Scope, usize>,
     pub(super) incidents: Vec<Incident>,
+    pub(super) drifts: Vec<Drift>,
 }
 
 impl Engine {
@@ -100,6 +102,21 @@ impl Engine {
         self.places[id.0] = place.clone();
     }
 
+    /// The one address of its target that a cell has reached for long; none where it reaches several by
+    /// turns, which are told apart by what is seen of each.
+    pub(super) fn settled_address<'a>(
+        &mut self,
+        id: CellId,
+        reached: impl Iterator<Item = &'a Arc<str>>,
+        now: i64,
+    ) -> Option<Arc<str>> {
+        if id.0 >= self.cells.len() {
+            self.cells.resize_with(id.0 + 1, Cell::default);
+            self.places.resize_with(id.0 + 1, Place::default);
+        }
+        self.cells[id.0].settle_address(reached, now)
+    }
+
     /// Where a cell is, if it is known.
     pub fn place_of(&self, cell: CellId) -> Option<&Place> {
         self.places.get(cell.0)
@@ -133,6 +150,9 @@ impl Engine {
         }
         for &cell in &here {
             self.cells[cell].learn(now);
+        }
+        if now.rem_euclid(60) == 0 {
+            self.note_drifts(now);
         }
         said
     }
@@ -223,12 +243,20 @@ impl Engine {
     }
 }
 
-/// Whether a slow transfer may yet turn out to be a path that loses packets, which needs a minute more
-/// to be seen; nothing but a target is slow for everybody.
+/// Whether it may yet turn out to be less, or something else. A slow transfer may be a path that loses
+/// packets, which takes a minute more to be seen; nothing but a target is slow for everybody.
 fn is_early(unit: &Unit, kind: usize) -> bool {
-    kind == Signal::Throughput as usize
-        && !matches!(unit.scope.kind, ScopeKind::Target | ScopeKind::Address)
-        && unit.tracks[kind].run() < 3
+    let is_target = matches!(unit.scope.kind, ScopeKind::Target | ScopeKind::Address);
+    let track = &unit.tracks[kind];
+    let is_trip = kind == tail(Signal::Tcp as usize) || kind == tail(Signal::Tls as usize);
+    // A client that moves from one cell to the next loses seconds, and bursts on Wi-Fi last less than a
+    // minute.
+    let is_one = matches!(unit.scope.kind, ScopeKind::Client | ScopeKind::Cell);
+    let is_blip = is_trip && track.minutes_hit() < if is_one { 3 } else { 2 };
+    let is_rate = kind == Signal::Throughput as usize;
+    let is_burst = is_one && kind < tail(0) && track.minutes_off() < 3;
+    let is_brief = is_burst || (is_rate && track.run() < 3);
+    !is_target && (is_blip || is_brief)
 }
 
 /// Whether nobody else would see what is wrong with a single cell: a slow server or resolver has

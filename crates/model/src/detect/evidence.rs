@@ -47,14 +47,15 @@ const SHIFT: f64 = 2.0;
 /// Shares of samples beyond the usual tail, and of failures: at least this usually, at least this
 /// when something is wrong, and this many times the usual.
 const TAIL_USUAL: f64 = 0.004;
-const TAIL_WRONG: f64 = 0.15;
+const TAIL_WRONG: f64 = 0.08;
 const FAILS_USUAL: f64 = 0.01;
 const FAILS_WRONG: f64 = 0.25;
 const TIMES: f64 = 5.0;
 
 /// How far beyond the usual the tail begins at least, microseconds: look-up, connect, handshake,
-/// first byte.
-const TAIL_FLOOR: [f64; 4] = [100e3, 150e3, 120e3, 200e3];
+/// first byte. A lost SYN is sent again after a second: connects that are less late have waited in a
+/// queue, or for the radio.
+pub(super) const TAIL_FLOOR: [f64; 4] = [100e3, 700e3, 120e3, 200e3];
 
 /// What one minute of a cell says.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use super::cause::{Cause, name};
 use super::engine::Engine;
 use super::evidence::{KINDS, Kinds, only};
+use super::observe::FAILINGS;
+use super::scope::{Scope, ScopeKind};
 use crate::diagnosis::Label;
 
 /// Evidence of this many minutes decides whom a unit explains.
@@ -24,6 +26,12 @@ pub(super) struct Finding {
     pub(super) cells: Vec<usize>,
     pub(super) cause: Cause,
     pub(super) onset: i64,
+    /// The unit, or one address of it.
+    pub(super) scope: Scope,
+    /// How likely it is that one rather than the next best.
+    pub(super) confidence: f64,
+    /// Share of its cells' measurements that failed.
+    pub(super) failing: f64,
     /// This minute shows it, and not only those before.
     pub(super) is_fresh: bool,
 }
@@ -42,14 +50,15 @@ impl Engine {
         let mut explained: HashMap<usize, Kinds> = HashMap::new();
         let mut findings: Vec<Finding> = Vec::new();
         for _ in 0..MOST_CAUSES {
-            let mut best: Option<(f64, usize, usize)> = None;
-            for &(unit, kind) in &candidates {
-                let gain = self.gain(unit, kind, now, &explained);
-                if gain > 0.0 && best.is_none_or(|(most, ..)| gain > most) {
-                    best = Some((gain, unit, kind));
-                }
-            }
-            let Some((_, unit, kind)) = best else { break };
+            let gains: Vec<(f64, usize, usize)> = candidates
+                .iter()
+                .map(|&(unit, kind)| (self.gain(unit, kind, now, &explained), unit, kind))
+                .filter(|(gain, ..)| *gain > 0.0)
+                .collect();
+            // Of equals the first.
+            let best = gains.iter().rev().max_by(|a, b| a.0.total_cmp(&b.0));
+            let Some(&(gain, unit, kind)) = best else { break };
+            let confidence = self.confidence(gain, unit, kind, &gains);
             let state = &self.units[unit];
             let is_left = |cell: usize, kind: usize| {
                 explained.get(&cell).is_none_or(|kinds| kinds & only(kind) == 0)
@@ -71,10 +80,54 @@ impl Engine {
                     .filter(|&kind| explains & only(kind) != 0)
                     .any(|kind| state.tracks[kind].on && state.tracks[kind].rises());
                 let unit = self.fitting(unit, cause.label);
-                findings.push(Finding { unit, cells: bad, cause, onset, is_fresh });
+                let scope = &self.units[unit].scope;
+                let address = (scope.kind == ScopeKind::Target)
+                    .then(|| self.address_at_fault(&bad, kind, onset.max(now - FIT_MINUTES + 1)))
+                    .flatten();
+                let scope = address.unwrap_or_else(|| scope.clone());
+                let failing = self.failing(&bad, now);
+                findings.push(Finding {
+                    unit,
+                    cells: bad,
+                    cause,
+                    onset,
+                    scope,
+                    confidence,
+                    failing,
+                    is_fresh,
+                });
             }
         }
         findings
+    }
+
+    /// From the margin to the best other unit that shares cells: gains are logarithms of likelihoods.
+    fn confidence(
+        &self,
+        gain: f64,
+        unit: usize,
+        kind: usize,
+        gains: &[(f64, usize, usize)],
+    ) -> f64 {
+        let cells = &self.units[unit].cells;
+        let rival = |&&(_, other, of): &&(f64, usize, usize)| {
+            other != unit
+                && of == kind
+                && self.units[other].cells.len() != cells.len()
+                && self.units[other].cells.iter().any(|cell| cells.contains(cell))
+        };
+        let next = gains.iter().filter(rival).map(|(gain, ..)| *gain).fold(0.0, f64::max);
+        1.0 / (1.0 + libm::exp(next - gain))
+    }
+
+    /// The share of some cells' measurements that failed in a minute.
+    fn failing(&self, cells: &[usize], now: i64) -> f64 {
+        let minutes = cells.iter().filter_map(|&cell| self.cells[cell].now(now));
+        let (failed, total) = minutes.fold((0, 0), |(failed, total), minute| {
+            let fails: u32 = (0..FAILINGS).map(|f| minute.seen.failed(f)).sum();
+            (failed + fails, total + minute.seen.tried(0))
+        });
+        if total == 0 { 0.0 } else { f64::from(failed) / f64::from(total) }
     }
 
     /// Of the units of the same cells the one that such a fault is usually of.

@@ -1,12 +1,15 @@
 //! What was seen of a cell in a minute.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::stage::{ErrorStage, Metric};
 use crate::window::Window;
 
 /// A quantity that is held against its usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Signal {
     /// The look-up.
     Dns,
@@ -94,7 +97,7 @@ impl Failing {
 pub(super) const FAILINGS: usize = 6;
 
 /// Buckets to the unit of a natural logarithm: a bucket is 2 % wide.
-const FINE: f64 = 50.0;
+pub(super) const FINE: f64 = 50.0;
 
 /// More samples of a minute than this are thinned out, evenly over their order.
 const MOST: usize = 64;
@@ -120,6 +123,27 @@ pub(super) fn value(bucket: Bucket) -> f64 {
     libm::exp(f64::from(bucket) / FINE)
 }
 
+/// What the kernels said of transfers: how many told anything, how many lost more than half a percent,
+/// waited for the client, and for the server, most of the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Limits {
+    pub(super) told: u16,
+    pub(super) resent: u16,
+    pub(super) client: u16,
+    pub(super) server: u16,
+}
+
+/// What held a transfer up, by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldUp {
+    /// More than half a percent was sent again.
+    pub resent: bool,
+    /// The receiver's window was full for more than 30 % of the time.
+    pub client: bool,
+    /// The sender's buffer was for more than 30 %.
+    pub server: bool,
+}
+
 /// What was seen of a cell in a minute: the samples of each signal, and what failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
@@ -128,6 +152,9 @@ pub struct Observation {
     /// Measurements that say something of the target.
     total: u32,
     fails: [u32; FAILINGS],
+    limits: Limits,
+    /// Of a target of several addresses: the same by the address that was reached.
+    by_address: Vec<(Arc<str>, Observation)>,
 }
 
 impl Observation {
@@ -186,6 +213,33 @@ impl Observation {
                 *samples = (0..MOST).map(|i| samples[(2 * i + 1) * n / (2 * MOST)]).collect();
             }
         }
+    }
+
+    /// Counts what held a transfer up.
+    pub fn held_up(&mut self, by: HeldUp) {
+        let limits = &mut self.limits;
+        let each = [
+            (true, &mut limits.told),
+            (by.resent, &mut limits.resent),
+            (by.client, &mut limits.client),
+            (by.server, &mut limits.server),
+        ];
+        for (is, n) in each {
+            *n = n.saturating_add(u16::from(is));
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Says what was seen of each address.
+    pub fn set_addresses(&mut self, by_address: Vec<(Arc<str>, Self)>) {
+        self.by_address = by_address;
+    }
+
+    pub(super) fn by_address(&self) -> &[(Arc<str>, Self)] {
+        &self.by_address
     }
 
     /// Whether nothing was measured.

@@ -9,9 +9,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::drift::Drift;
 use super::engine::{CellId, Engine, Place};
 use super::incident::Incident;
 use super::observe::Observation;
+use super::scope::Scope;
 use super::sighting::Sighting;
 use crate::diagnosis::Label;
 use crate::units::MINUTE_MS;
@@ -95,7 +97,9 @@ pub struct Replay {
     now_ms: i64,
     dirty: bool,
     ended: BTreeMap<u64, Incident>,
-    given: HashMap<u64, i64>,
+    /// Of each incident the scopes that were told, each with when that was.
+    given: HashMap<u64, Vec<(i64, Scope)>>,
+    drifts: Vec<Drift>,
     /// What became of the events so far.
     pub tally: Tally,
 }
@@ -114,7 +118,7 @@ struct Seen {
     troubled: u32,
     total: u32,
     failed: u32,
-    addresses: Vec<(Arc<str>, u32)>,
+    addresses: Vec<(Arc<str>, Observation)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -167,8 +171,20 @@ impl Replay {
         all.sort_by_key(|incident| (incident.opened_at, incident.id));
         all.into_iter().map(|incident| {
             let end_ms = (incident.opened_at + 1) * MINUTE_MS + GRACE_MS;
-            (incident, self.given.get(&incident.id).copied().unwrap_or(end_ms))
+            let first = self.told_scopes(incident.id).first();
+            (incident, first.map_or(end_ms, |(given_ms, _)| *given_ms))
         })
+    }
+
+    /// What was seen to grow slowly, in the order of time.
+    pub fn drifts(&self) -> &[Drift] {
+        &self.drifts
+    }
+
+    /// The scopes that were told of an incident, each with when that was first, milliseconds since the
+    /// Unix epoch.
+    pub fn told_scopes(&self, incident: u64) -> &[(i64, Scope)] {
+        self.given.get(&incident).map_or(&[], Vec::as_slice)
     }
 
     /// What time it is when the event comes.
@@ -231,15 +247,23 @@ impl Replay {
         }
         seen.total += 1;
         seen.failed += u32::from(event.failed.is_some());
-        seen.observation.count(event.failed);
-        for (signal, value) in event.samples {
-            seen.observation.add(signal, value);
+        let add = |seen: &mut Observation| {
+            seen.count(event.failed);
+            for &(signal, value) in &event.samples {
+                seen.add(signal, value);
+            }
+        };
+        add(&mut seen.observation);
+        if let Some(held_up) = event.held_up {
+            seen.observation.held_up(held_up);
         }
         if let Some(address) = event.told.address {
-            match seen.addresses.iter_mut().find(|(known, _)| *known == address) {
-                Some((_, n)) => *n += 1,
-                None => seen.addresses.push((address, 1)),
-            }
+            let known = seen.addresses.iter().position(|(known, _)| *known == address);
+            let at = known.unwrap_or_else(|| {
+                seen.addresses.push((address, Observation::default()));
+                seen.addresses.len() - 1
+            });
+            add(&mut seen.addresses[at].1);
         }
     }
 
@@ -303,9 +327,13 @@ impl Replay {
             word.incident = said.incident;
         }
         for incident in self.live.incidents() {
-            self.given.entry(incident.id).or_insert(now_ms);
+            let told = self.given.entry(incident.id).or_default();
+            if told.last().is_none_or(|(_, scope)| *scope != incident.scope) {
+                told.push((now_ms, incident.scope.clone()));
+            }
         }
         self.live.take_ended();
+        self.live.take_drifts();
     }
 
     /// Takes the oldest open minute as it is.
@@ -315,6 +343,7 @@ impl Replay {
         self.first += 1;
         self.next = self.next.max(self.first);
         judge(&mut self.settled, &minute, &self.addresses, at);
+        self.drifts.extend(self.settled.take_drifts());
         for incident in self.settled.take_ended() {
             self.ended.insert(incident.id, incident);
         }
@@ -357,16 +386,14 @@ fn judge(
     let mut seen = Vec::with_capacity(minute.cells.len());
     for (&cell, was) in &minute.cells {
         let mut place = was.place.clone();
+        let mut observation = was.observation.clone();
         // One address is the target itself.
         if addresses.get(&place.target).is_some_and(|known| known.len() > 1) {
-            let most = was.addresses.iter().max_by_key(|(_, n)| *n);
-            place.address = most.map(|(address, _)| Arc::clone(address));
-            if place.address.is_none() {
-                place.address = engine.place_of(CellId(cell)).and_then(|old| old.address.clone());
-            }
+            let reached = was.addresses.iter().map(|(address, _)| address);
+            place.address = engine.settled_address(CellId(cell), reached, now);
+            observation.set_addresses(was.addresses.clone());
         }
         engine.place(CellId(cell), &place);
-        let mut observation = was.observation.clone();
         observation.thin();
         seen.push((CellId(cell), observation));
     }

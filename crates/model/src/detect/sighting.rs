@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::observe::{Failing, Signal};
+use super::observe::{Failing, HeldUp, Signal};
 use crate::event::Event;
 use crate::stage::{ErrorStage, Metric};
 
@@ -28,6 +28,8 @@ pub struct Sighting {
     pub troubled: bool,
     /// Samples of the stages that completed: microseconds, or bits a second.
     pub samples: Vec<(Signal, u64)>,
+    /// What held its transfer up, where the kernel told.
+    pub held_up: Option<HeldUp>,
     /// Where the event says that it was measured.
     pub told: Told,
 }
@@ -54,7 +56,35 @@ struct Beside {
     remote_addr: Option<String>,
     dns_server: Option<String>,
     latency: Latency,
+    tcp_info: TcpInfo,
     labels: Labels,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct TcpInfo {
+    retrans: Option<f64>,
+    busy_ms: Option<f64>,
+    rwnd_limited_ms: Option<f64>,
+    sndbuf_limited_ms: Option<f64>,
+    delivery_rate_kbps: Option<f64>,
+}
+
+impl TcpInfo {
+    /// Times are of the sender's connection; without any busy time there is nothing to say.
+    fn held_up(&self) -> Option<HeldUp> {
+        const PART: f64 = 0.3;
+        const RESENT: f64 = 0.005;
+        const SEGMENT_BITS: f64 = 1_460.0 * 8.0;
+        let busy_ms = self.busy_ms.filter(|ms| ms.is_finite() && *ms > 0.0)?;
+        let part = |ms: Option<f64>| ms.is_some_and(|ms| ms > PART * busy_ms);
+        let segments = self.delivery_rate_kbps.unwrap_or(0.0) * busy_ms / SEGMENT_BITS;
+        Some(HeldUp {
+            resent: segments > 0.0 && self.retrans.unwrap_or(0.0) > RESENT * segments,
+            client: part(self.rwnd_limited_ms),
+            server: part(self.sndbuf_limited_ms),
+        })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +134,7 @@ impl Sighting {
             failed: event.failure.map(|stage: ErrorStage| Failing::of(stage, is_certificate)),
             troubled: event.troubled,
             samples,
+            held_up: beside.tcp_info.held_up(),
             told: Told {
                 site: beside.labels.site.map(Into::into),
                 isp: beside.labels.isp.map(Into::into),

@@ -6,15 +6,23 @@ use super::engine::{CellId, Engine, Said};
 use super::evidence::{KINDS, only};
 use super::explain::Finding;
 use super::incident::Incident;
-use super::scope::Scope;
+use super::scope::{Scope, ScopeKind};
 use crate::diagnosis::Label;
 
 /// A label may be another within so many minutes; later a different cause is a different incident.
 const REVISED_WITHIN: i64 = 5;
 /// It takes so many minutes in a row.
 const SUCCESSOR_AFTER: u32 = 3;
-/// Minutes without evidence after which an incident has ended.
-const MISSED_MOST: u32 = 2;
+/// Minutes without evidence after which an incident has ended, and one that came back before.
+const MISSED_MOST: u32 = 3;
+const MISSED_FLAPPING: u32 = 12;
+/// Minutes in a row that have to speak for another unit, and until when they are listened to.
+const MOVES_AFTER: u32 = 2;
+const MOVES_WITHIN: i64 = 10;
+/// A level that has stayed for so long is the usual.
+const ACCEPTED_AFTER: i64 = 360;
+/// Where nothing is measured an incident is not over; after so long nobody waits for it any more.
+const FORGOTTEN_AFTER: i64 = 1_440;
 
 impl Engine {
     /// Opens, goes on with, revises and ends incidents.
@@ -38,36 +46,92 @@ impl Engine {
                     seen[i] = self.go_on(i, now, finding);
                     seen.resize(self.incidents.len(), true);
                 }
+                // What only lingers on opens nothing.
+                None if !finding.is_fresh => {}
                 None => {
                     self.open(now, finding);
                     seen.push(true);
                 }
             }
         }
-        let mut over = Vec::new();
-        for (incident, seen) in self.incidents.iter_mut().zip(seen.iter().copied()) {
-            if seen || incident.end.is_some() {
-                continue;
-            }
-            incident.missed += 1;
-            if incident.missed >= MISSED_MOST {
-                incident.end = Some(incident.last_bad + 1);
-                over.push((incident.cells.clone(), incident.explains));
-            }
-        }
-        // What was part of it begins anew.
-        for (cells, explains) in over {
-            for unit in cells.iter().flat_map(|&cell| self.cells[cell].units.clone()) {
-                for kind in (0..KINDS).filter(|&kind| explains & only(kind) != 0) {
-                    self.units[unit].tracks[kind].reset();
-                }
-            }
-        }
+        self.merge(now);
+        self.end(now, &seen);
         for unit in &mut self.units {
             unit.busy = false;
         }
         for incident in self.incidents.iter().filter(|incident| incident.end.is_none()) {
             self.units[incident.unit].busy = true;
+        }
+    }
+
+    /// Ends what has gone, and accepts what has stayed.
+    fn end(&mut self, now: i64, seen: &[bool]) {
+        let mut over = Vec::new();
+        for (i, incident) in self.incidents.iter_mut().enumerate() {
+            if incident.end.is_some() {
+                continue;
+            }
+            if incident.cells.iter().any(|&cell| self.cells[cell].now(now).is_some()) {
+                incident.measured_at = now;
+            } else if now - incident.measured_at < FORGOTTEN_AFTER {
+                continue;
+            }
+            let is_seen = seen.get(i).copied().unwrap_or(true);
+            let fails = matches!(incident.label, Label::Outage(_) | Label::Certificate);
+            if is_seen {
+                if !fails && incident.last_bad == now && now - incident.opened_at >= ACCEPTED_AFTER
+                {
+                    incident.accepted_at = Some(now);
+                    incident.end = Some(now + 1);
+                    over.push(i);
+                }
+                continue;
+            }
+            incident.missed += 1;
+            let most = if incident.flaps > 0 { MISSED_FLAPPING } else { MISSED_MOST };
+            if incident.missed >= most {
+                incident.end = Some(incident.last_bad + 1);
+                over.push(i);
+            }
+        }
+        // What was part of it begins anew.
+        for i in over {
+            let incident = &self.incidents[i];
+            for &cell in &incident.cells {
+                if incident.accepted_at.is_some() {
+                    self.cells[cell].accept(incident.explains);
+                }
+                for &unit in &self.cells[cell].units {
+                    for kind in (0..KINDS).filter(|&kind| incident.explains & only(kind) != 0) {
+                        self.units[unit].tracks[kind].reset();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Of two incidents of one label, of which one has the other's cells too, the later is no other.
+    fn merge(&mut self, now: i64) {
+        for small in 0..self.incidents.len() {
+            let of = &self.incidents[small];
+            if of.end.is_some() {
+                continue;
+            }
+            let takes_in = |large: &usize| {
+                let other = &self.incidents[*large];
+                *large != small
+                    && other.end.is_none()
+                    && other.told_at == now
+                    && (other.opened_at, *large) < (of.opened_at, small)
+                    && other.label == of.label
+                    && of.cells.iter().all(|cell| other.cells.contains(cell))
+            };
+            if let Some(large) = (0..self.incidents.len()).find(takes_in) {
+                let into = self.incidents[large].id;
+                let of = &mut self.incidents[small];
+                of.merged_into = Some(into);
+                of.end = Some(of.last_bad + 1);
+            }
         }
     }
 
@@ -115,46 +179,62 @@ impl Engine {
         };
         let all = || (0..taken.len()).filter(open);
         let label = finding.cause.label;
+        let related = |i: usize| self.incidents[i].explains & finding.cause.explains != 0;
+        // One that pauses is not of another cause.
+        let goes_on = |i: usize| related(i) || (finding.is_fresh && self.incidents[i].missed == 0);
         all()
             .find(|&i| self.incidents[i].label == label && self.incidents[i].unit == finding.unit)
             .or_else(|| all().find(|&i| self.incidents[i].label == label && overlap(i)))
-            .or_else(|| all().find(|&i| self.incidents[i].unit == finding.unit))
+            .or_else(|| all().find(|&i| self.incidents[i].unit == finding.unit && goes_on(i)))
     }
 
     /// False where it says something else of the incident's unit, which is not believed yet.
     fn go_on(&mut self, i: usize, now: i64, finding: Finding) -> bool {
-        let incident = &mut self.incidents[i];
-        let young = now - incident.opened_at < REVISED_WITHIN;
+        let incident = &self.incidents[i];
+        let age = now - incident.opened_at;
+        let (paused, fresh) = (incident.missed > 0, finding.is_fresh);
         let label = finding.cause.label;
         if incident.label == label {
-            incident.other = None;
-            if incident.unit != finding.unit && young {
-                incident.unit = finding.unit;
-                incident.scope = self.units[finding.unit].scope.clone();
-                incident.scoped_at = now;
-                incident.cells.clear();
-            }
-        } else if young {
-            incident.label = label;
-        } else {
+            self.incidents[i].other = None;
+            self.rescope(i, now, &finding);
+        } else if fresh && !paused && age < REVISED_WITHIN {
+            self.incidents[i].label = label;
+        } else if fresh {
             let times = match incident.other {
                 Some((other, times)) if other == label => times + 1,
                 _ => 1,
             };
+            let related = incident.explains & finding.cause.explains != 0;
+            let incident = &mut self.incidents[i];
             incident.other = Some((label, times));
-            if times < SUCCESSOR_AFTER {
+            if times >= SUCCESSOR_AFTER {
+                incident.end = Some(incident.last_bad + 1);
+                self.open(now, finding);
+                return true;
+            }
+            // One that comes back is at first seen by other signs.
+            if !(related && (paused || incident.flaps > 0)) {
                 return false;
             }
-            incident.end = Some(incident.last_bad + 1);
-            self.open(now, finding);
-            return true;
         }
         let incident = &mut self.incidents[i];
         incident.told_at = now;
-        if finding.is_fresh {
+        if fresh {
             incident.last_bad = now;
+            if paused {
+                incident.comes_back(now);
+            }
         }
-        incident.missed = 0;
+        if fresh || !paused {
+            incident.missed = 0;
+        }
+        if incident.label != label {
+            return true;
+        }
+        incident.confidence = finding.confidence;
+        incident.failing = finding.failing;
+        incident.ratio = incident.ratio.max(finding.cause.ratio);
+        incident.slow_by = finding.cause.slow_by.or(incident.slow_by);
         incident.excess = finding.cause.excess;
         incident.explains |= finding.cause.explains;
         let unit = &self.units[incident.unit];
@@ -166,17 +246,54 @@ impl Engine {
         true
     }
 
+    /// Takes the finding's unit for the incident's when it was said twice in a row, while the incident is
+    /// young; what one minute says of an old one is chance.
+    fn rescope(&mut self, i: usize, now: i64, finding: &Finding) {
+        let incident = &mut self.incidents[i];
+        if !finding.is_fresh {
+            return;
+        }
+        if incident.scope == finding.scope {
+            incident.moves = 0;
+            return;
+        }
+        incident.moves += 1;
+        let age = now - incident.opened_at;
+        let at_once = age == 1;
+        if age >= MOVES_WITHIN || (incident.moves < MOVES_AFTER && !at_once) {
+            return;
+        }
+        incident.moves = 0;
+        if incident.unit != finding.unit {
+            let ambiguous_with = self.ambiguous_with(finding.unit);
+            let incident = &mut self.incidents[i];
+            incident.unit = finding.unit;
+            incident.cells.clear();
+            incident.ambiguous_with = ambiguous_with;
+        }
+        let incident = &mut self.incidents[i];
+        incident.scope = finding.scope.clone();
+        incident.scoped_at = now;
+    }
+
+    fn ambiguous_with(&self, unit: usize) -> Vec<Scope> {
+        let same = self.units_of_same_cells(unit);
+        same.into_iter().map(|other| self.units[other].scope.clone()).collect()
+    }
+
     fn open(&mut self, now: i64, finding: Finding) {
-        let scope = self.units[finding.unit].scope.clone();
+        let scope = finding.scope;
         let id = self.new_id(&scope, now);
-        let same = self.units_of_same_cells(finding.unit);
-        let ambiguous_with =
-            same.into_iter().map(|other| self.units[other].scope.clone()).collect();
+        let ambiguous_with = match scope.kind {
+            ScopeKind::Address => Vec::new(),
+            _ => self.ambiguous_with(finding.unit),
+        };
         self.incidents.push(Incident {
             id,
             label: finding.cause.label,
             scope,
             scoped_at: now,
+            confidence: finding.confidence,
             ambiguous_with,
             cells: finding.cells,
             onset: finding.onset,
@@ -184,12 +301,21 @@ impl Engine {
             last_bad: now,
             told_at: now,
             end: None,
+            accepted_at: None,
+            merged_into: None,
+            flaps: 0,
+            failing: finding.failing,
+            ratio: finding.cause.ratio,
+            slow_by: finding.cause.slow_by,
             secondary: Vec::new(),
             excess: finding.cause.excess,
             explains: finding.cause.explains,
             unit: finding.unit,
             other: None,
             missed: 0,
+            moves: 0,
+            back_at: Vec::new(),
+            measured_at: now,
         });
     }
 

@@ -217,6 +217,7 @@ fn sighting(id: u128, client: &str, ts_ms: i64, recv_ms: Option<i64>) -> Sightin
         recv_ms,
         failed: None,
         troubled: false,
+        held_up: None,
         samples: vec![(Signal::Tcp, 20_000)],
         told: Told::default(),
     }

@@ -81,6 +81,7 @@ impl Unit {
             return;
         }
         let last_bad = self.last_bad;
+        let several = self.cells.len() > 1;
         for kind in 0..KINDS {
             let is_level = kind < SIGNALS;
             let (mut sum, mut n, mut v, mut hits, mut samples) = (0.0, 0_u32, 0.0, 0_u32, 0_u32);
@@ -101,7 +102,11 @@ impl Unit {
             let track = &mut self.tracks[kind];
             let mean = if is_level { v / f64::from(n) } else { f64::from(hits) };
             track.note(now, mean, samples);
-            track.learn(now, last_bad, if is_level { mean * f64::from(n).sqrt() } else { mean });
+            // What cells have in common is not learned from one.
+            if several {
+                let figure = if is_level { mean * f64::from(n).sqrt() } else { mean };
+                track.learn(now, last_bad, figure);
+            }
             track.add(now, sum, n, kind);
         }
     }
@@ -185,6 +190,18 @@ impl Track {
         let hits: f32 =
             self.last.iter().filter(|(at, ..)| *at >= since).map(|(_, hits, _)| hits).sum();
         hits as u32 >= if kind < fails(0) { TAIL_HITS } else { FAILS_HITS }
+    }
+
+    /// Minutes of the evidence that had hits.
+    pub(super) fn minutes_hit(&self) -> usize {
+        let since = self.since.unwrap_or(i64::MAX);
+        self.last.iter().filter(|(at, hits, _)| *at >= since && *hits > 0.0).count()
+    }
+
+    /// Minutes of the evidence whose level was well off, beyond what adds up by chance.
+    pub(super) fn minutes_off(&self) -> usize {
+        let since = self.since.unwrap_or(i64::MAX);
+        self.last.iter().filter(|(at, v, _)| *at >= since && *v >= 1.0).count()
     }
 
     /// Minutes since the evidence began.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::hours::Hours;
 use super::observe::{Bucket, value};
 
 /// Minutes that are kept.
@@ -12,6 +13,8 @@ const MINUTES: usize = 60;
 pub(super) const ENOUGH: usize = 60;
 /// Minutes it takes to know how much they differ.
 const ENOUGH_MINUTES: usize = 20;
+/// How often that is looked at again: it changes slowly.
+const RANKS_EVERY: u32 = 5;
 /// Ten minutes are a block of the wander; a day of them is kept.
 const BLOCK: usize = 10;
 const BLOCKS: usize = 144;
@@ -39,6 +42,10 @@ pub(super) struct Usual {
     middle: f64,
     excess: f64,
     wander: f64,
+    /// Minutes since the ranks were looked at.
+    stale: u32,
+    /// Medians of the last hours.
+    hours: Hours,
 }
 
 impl Usual {
@@ -83,17 +90,24 @@ impl Usual {
         (mean_rank - self.middle) / libm::sqrt(chance + self.excess.min(MOST))
     }
 
+    /// By how much it grows an hour, and since which minute, where it has grown steadily for most of a
+    /// day.
+    pub(super) fn drift(&self) -> Option<(f64, i64)> {
+        self.hours.drift()
+    }
+
     /// The usual wander of a ten-minute median, as the deviation of its logarithm.
     pub(super) fn wander(&self) -> f64 {
         if self.blocks.len() < ENOUGH_BLOCKS { WANDER_UNKNOWN } else { self.wander }
     }
 
     /// Takes a good minute.
-    pub(super) fn admit(&mut self, samples: &[Bucket]) {
+    pub(super) fn admit(&mut self, at: i64, samples: &[Bucket]) {
         if samples.is_empty() {
             return;
         }
         let rank = if self.is_known() { self.mean_rank(samples) } else { f64::NAN };
+        self.hours.add(at, samples);
         self.note_block(samples);
         if self.minutes.len() == MINUTES
             && let Some((oldest, _)) = self.minutes.pop_front()
@@ -109,11 +123,24 @@ impl Usual {
             self.sorted.insert(at, bucket);
         }
         self.minutes.push_back((samples.into(), rank as f32));
-        self.note_ranks();
+        self.stale += 1;
+        if self.stale >= RANKS_EVERY || self.minutes.len() <= ENOUGH_MINUTES + 1 {
+            self.stale = 0;
+            self.note_ranks();
+        }
     }
 
-    /// Takes a minute into the wander alone. What a line carries wanders further than a day of good
-    /// minutes shows, since what wandered off was called bad.
+    /// Begins anew; how it wanders stays known.
+    pub(super) fn forget(&mut self) {
+        self.minutes.clear();
+        self.sorted.clear();
+        self.block.clear();
+        self.block_minutes = 0;
+        (self.middle, self.excess) = (0.5, 0.0);
+    }
+
+    /// Takes a minute into the wander alone. Things wander further than good minutes show, since what
+    /// wandered off was called bad; a fault is too short to count in a day of them.
     pub(super) fn wander_on(&mut self, samples: &[Bucket]) {
         if !samples.is_empty() {
             self.note_block(samples);

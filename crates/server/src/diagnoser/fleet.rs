@@ -79,6 +79,7 @@ impl Fleet {
             self.registry.judge(&mut self.live, &seen, minute);
             self.open.push_back(Minute { seen, revisions });
             self.tell(minute, now_ms, &mut found);
+            self.note_drifts();
             if self.open.len() > REOPENED {
                 self.settle(minute, &mut found);
             }
@@ -136,6 +137,7 @@ impl Fleet {
         let minute = newest - self.open.len() as i64;
         self.registry.judge(&mut self.settled, &seen, minute);
         self.settled.take_ended();
+        self.settled.take_drifts();
         if minute % KEEP_EVERY == 0 {
             found.state = Some((minute * MINUTE_MS, self.registry.keep(&self.settled)));
             let from_ms = minute * MINUTE_MS;
@@ -184,6 +186,20 @@ impl Fleet {
         Ok(())
     }
 
+    /// A drift is worth a note, never an incident.
+    fn note_drifts(&mut self) {
+        for drift in self.live.take_drifts() {
+            let Some(cell) = self.registry.cells.get(drift.cell.0) else { continue };
+            tracing::info!(
+                client_id = cell.client_id,
+                target = cell.target,
+                signal = drift.signal.as_str(),
+                percent_per_hour = drift.percent_per_hour,
+                "it has become slower for hours"
+            );
+        }
+    }
+
     fn tell(&mut self, minute: i64, now_ms: i64, found: &mut Detected) {
         tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
     }
@@ -207,7 +223,7 @@ fn tell(
             Some(row) if incident.last_bad < minute => row.body.evidence.clone(),
             _ => live.payload(incident),
         };
-        let row = rows::row(incident, numbers, &registry.cells, told_ts);
+        let row = rows::row(incident, numbers, &registry.cells, told_ts, minute);
         if told.get(&id) != Some(&row) {
             found.put(row.clone());
             told.insert(id, row);

@@ -66,7 +66,7 @@ pub fn rediagnose(
                     _ => engine.payload(incident),
                 };
                 let told_ts = old.map_or(now_ms, |row| row.told_ts);
-                let row = rows::row(incident, numbers, &registry.cells, told_ts);
+                let row = rows::row(incident, numbers, &registry.cells, told_ts, minute);
                 still.insert(id);
                 done.found.put(row);
             }

@@ -1,9 +1,7 @@
 //! Incidents: one row for one cause, from its onset to its end.
 
-use std::fmt;
-use std::str::FromStr;
-
-use model::detect::Payload;
+use model::detect::{IncidentState, Payload, SlowBy};
+pub use model::detect::{Severity, UnknownSeverity};
 use model::diagnosis::{CellWindow, Label};
 use serde::{Deserialize, Serialize};
 
@@ -39,25 +37,23 @@ pub struct IncidentRow {
     pub body: IncidentBody,
 }
 
-/// How bad an incident is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Worth a note.
-    Info,
-    /// Half as slow again, or a score down by 10.
-    Minor,
-    /// Three times as slow, or a score down by 25.
-    Major,
-    /// An outage of half of the measurements, and not of one client alone.
-    Critical,
-}
-
 /// What an incident's row holds as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IncidentBody {
     /// In a sentence or two.
     pub text: String,
+    /// How it stands, as of the last minute that was judged.
+    pub state: IncidentState,
+    /// How likely it is this scope rather than the next best for the same cells, 0 to 1.
+    pub confidence: f64,
+    /// Why a transfer is slow, where that can be told.
+    pub slow_by: Option<SlowBy>,
+    /// How often it went and came back.
+    pub flaps: u32,
+    /// The minute from which on its level is taken for the usual.
+    pub accepted_ts: Option<i64>,
+    /// The incident that took it in, when both turned out to be the same.
+    pub merged_into: Option<String>,
     /// What else was wrong with it.
     pub secondary: Vec<Label>,
     /// The cells that were told.
@@ -132,37 +128,3 @@ impl Detected {
 
 /// States that are kept: one that can't be read leaves those before it.
 pub(super) const STATES: i64 = 3;
-
-impl Severity {
-    const ALL: [Self; 4] = [Self::Info, Self::Minor, Self::Major, Self::Critical];
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Minor => "minor",
-            Self::Major => "major",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Severity {
-    type Err = UnknownSeverity;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|severity| severity.as_str() == name);
-        known.ok_or_else(|| UnknownSeverity(name.to_owned()))
-    }
-}
-
-/// A name that is no severity's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no severity: info, minor, major and critical are")]
-pub struct UnknownSeverity(String);

@@ -42,12 +42,27 @@ pub(super) fn whole(row: &IncidentRow, zone: &TimeZone, style: Style) -> String 
         format!("{} (the first minute for which it was told)", clock(row.opened_ts, zone, WHEN)),
     );
     line("told", clock(row.told_ts, zone, "%Y-%m-%d %H:%M:%S"));
-    line("severity", row.severity.to_string());
+    line("severity", format!("{}, {}", row.severity, body.state.as_str()));
+    if let Some(minute) = body.accepted_ts {
+        line(
+            "accepted",
+            format!("{} (so long that it is the usual now)", clock(minute, zone, WHEN)),
+        );
+    }
+    if body.flaps > 0 {
+        line("came back", format!("{} times", body.flaps));
+    }
+    if let Some(other) = &body.merged_into {
+        line("taken in by", other.clone());
+    }
     let whom = match row.scope_id.as_str() {
         "" => row.scope_type.clone(),
         id => format!("{} {id}", row.scope_type),
     };
-    line("for whom", whom);
+    line("for whom", format!("{whom} (confidence {:.2})", body.confidence));
+    if let Some(by) = body.slow_by {
+        line("slow by", by.as_str().to_owned());
+    }
     for (kind, id) in &evidence.ambiguous_with {
         line("or", format!("{kind} {id}: the same cells, the data can't tell"));
     }
