@@ -172,9 +172,9 @@ fn what_was_told_is_listed_and_a_receiver_in_trouble_is_named_by_the_doctor() {
     assert_eq!(code, Some(1), "{text}");
     for said in [
         "Alerts that do not arrive:",
-        "chat: 1 wait since ",
+        "chat: 1 notice undelivered since ",
         "it answered 500",
-        "phone: 1 were given up",
+        "phone: 1 notice given up",
     ] {
         assert!(text.contains(said), "{said} is not in\n{text}");
     }
