@@ -185,12 +185,13 @@ impl Findings {
 
 fn untold(receiver: &ReceiverFares) -> String {
     let ReceiverFares { receiver: name, pending, given_up, .. } = receiver;
+    let notices = |n| crate::render::units::count(n, "notice");
     let mut said = Vec::new();
     if let Some(since) = receiver.failing_since_ts {
-        said.push(format!("{pending} wait since {}", super::alert::time(since)));
+        said.push(format!("{} undelivered since {}", notices(*pending), super::alert::time(since)));
     }
     if *given_up > 0 {
-        said.push(format!("{given_up} were given up in the last 24 hours"));
+        said.push(format!("{} given up in the last 24 hours", notices(*given_up)));
     }
     let why = receiver.last_error.as_deref().unwrap_or("it is not known why");
     let state = said.join(", ");

@@ -9,11 +9,15 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use server::alert::message::test_notice;
-use server::store::{AlertEvent, AlertRow, Fate, Sent, Store, Writer};
+use server::store::{
+    AlertEvent, AlertQuery, AlertRow, AlertState, Fate, Location, PostgresSettings, Reader, Sent,
+    Store, Writer,
+};
 
 use crate::explain::{MINUTE_MS, two_hours};
 use crate::http::post;
 use crate::running::{Server, create_token, eventually, now_ms, qoe};
+use crate::site::{Site, ready, stops};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
@@ -65,6 +69,8 @@ fn request(stream: &TcpStream) -> (Vec<String>, Vec<u8>) {
 /// A file of alerts with a webhook at each of these.
 fn file(dir: &Path, receivers: &[(&str, SocketAddr)]) -> PathBuf {
     std::fs::write(dir.join("secret"), SECRET).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(dir.join("secret"), private).unwrap();
     let each = receivers.iter().map(|(name, addr)| {
         format!(
             "[[receivers]]\nname = '{name}'\nkind = 'webhook'\nurl = 'http://{addr}/t0ken'\n\
@@ -168,9 +174,9 @@ fn what_was_told_is_listed_and_a_receiver_in_trouble_is_named_by_the_doctor() {
     assert_eq!(code, Some(1), "{text}");
     for said in [
         "Alerts that do not arrive:",
-        "chat: 1 wait since ",
+        "chat: 1 notice undelivered since ",
         "it answered 500",
-        "phone: 1 were given up",
+        "phone: 1 notice given up",
     ] {
         assert!(text.contains(said), "{said} is not in\n{text}");
     }
@@ -254,4 +260,48 @@ fn an_outage_of_a_site_reaches_the_receiver() {
     let mut list = qoe();
     let (_, text) = told(list.args(["alert", "list"]).arg("--data-dir").arg(&data));
     assert!(text.contains("outage:dns") && text.contains("ops"), "{text}");
+}
+
+#[test]
+fn of_several_diagnosers_one_tells_and_another_goes_on() {
+    let site = Site::ready();
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(200);
+    let alerts = file(dir.path(), &[("ops", receiver.addr)]);
+    let start = || {
+        let mut command = site.command(&["diagnoser", "--listen", "127.0.0.1:0"]);
+        command.arg("--alerts").arg(&alerts);
+        let server = Server::run(command);
+        eventually("it is ready", || (ready(&server).status == 200).then_some(()));
+        server
+    };
+    let database = PostgresSettings::parse(&site.database.url(), None).unwrap();
+    let location = Location::from(database.accept_data_loss());
+    let mut writer = Writer::open(&location).unwrap();
+    let reader = Reader::open(&location).unwrap();
+    let waiting = AlertQuery { state: Some(AlertState::Pending), limit: 9, ..Default::default() };
+    let mut put = |numbers: std::ops::Range<u32>| {
+        let row = |n: u32| AlertRow { seq: n, ..pending("ops", &format!("{n:016x}")) };
+        writer.put_alerts(&numbers.map(row).collect::<Vec<_>>()).unwrap();
+    };
+    let all_of = |numbers: std::ops::Range<u32>| {
+        eventually("all are told", || {
+            let mut keys = receiver.keys();
+            keys.sort();
+            (keys == numbers.clone().map(|n| format!("{n:016x}")).collect::<Vec<_>>()).then_some(())
+        });
+        // Who dies before that is written down has them sent again.
+        eventually("that is written down", || {
+            reader.alerts(&waiting).unwrap().0.is_empty().then_some(())
+        });
+    };
+    let (first, second) = (start(), start());
+    put(0..5);
+    all_of(0..5);
+    // As kill -9 has it.
+    drop(first);
+    put(5..10);
+    all_of(0..10);
+    stops(second, "diagnoser");
+    assert_eq!(receiver.keys().len(), 10);
 }

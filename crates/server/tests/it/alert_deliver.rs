@@ -461,3 +461,34 @@ async fn one_that_hangs_keeps_no_other_waiting() {
     tokio::time::timeout(DEADLINE, running).await.unwrap().unwrap();
     assert_eq!(takes.requests().len(), 1);
 }
+
+#[tokio::test]
+async fn an_alertmanager_is_told_anew_what_goes_on() {
+    let receiver = Receiver::start(|_| Answer::status(200)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let url = receiver.url("");
+    let text = format!(
+        "[[receivers]]\nname = 'am'\nkind = 'alertmanager'\nurl = '{url}'\n\
+         allow_private = true\n[policy]\ngroup_window = '0s'"
+    );
+    let config = read(dir.path(), &text);
+    let mut desk = Desk::new(Arc::clone(&config));
+    desk.plan(&[incident("a1")], T0).await;
+    assert_eq!(desk.send(T0).await, 1);
+    // A program that has just started does not know how long ago that was.
+    let (store, aggregator) = (desk.world.store.clone(), desk.running.aggregator.clone());
+    let now = server::clock::now_ms;
+    let alerting = Alerting::new(config, store, aggregator, always_one, now).unwrap();
+    let running = tokio::spawn(alerting.run(desk.stop.clone()));
+    tokio::time::timeout(DEADLINE, receiver.has(2)).await.unwrap();
+    desk.stop.cancel();
+    tokio::time::timeout(DEADLINE, running).await.unwrap().unwrap();
+    let alerts: Vec<Value> =
+        receiver.requests().iter().map(|request| request.json()[0].clone()).collect();
+    assert_eq!(alerts[0]["labels"], alerts[1]["labels"]);
+    assert_eq!(alerts[0]["startsAt"], alerts[1]["startsAt"]);
+    assert_eq!(alerts[0]["endsAt"], "2023-11-14T23:13:00Z");
+    let ends: String = alerts[1]["endsAt"].as_str().unwrap().to_owned();
+    assert!(ends.as_str() > "2026", "{ends}");
+    assert_eq!(desk.rows().len(), 1, "nothing is kept of that");
+}
