@@ -214,6 +214,11 @@ impl Replay {
         })
     }
 
+    /// The last minute that was settled.
+    pub fn last_minute(&self) -> i64 {
+        self.first - 1
+    }
+
     /// What was seen to grow slowly, in the order of time.
     pub fn drifts(&self) -> &[Drift] {
         &self.drifts
