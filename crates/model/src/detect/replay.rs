@@ -29,6 +29,9 @@ const MOST_ADDRESSES: usize = 16;
 /// Minutes without any event that are gone through one by one; a longer silence changes nothing more.
 const SILENCE: i64 = 60;
 
+/// A clock that is so far ahead of where it was leaps.
+const LEAP_MS: i64 = 60 * MINUTE_MS;
+
 /// Who is where: the site, provider and resolver of clients, and the addresses of targets. What it
 /// does not say the events may.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +89,8 @@ pub struct Replay {
     addresses: HashMap<Arc<str>, Vec<Arc<str>>>,
     /// The latest time of each client, where arrival is not told.
     clocks: HashMap<Arc<str>, i64>,
+    /// Events with which their clients' clocks leapt, until others say so too.
+    held: HashMap<Arc<str>, Sighting>,
     /// As it stands, and as it stood before the oldest minute that can still change.
     live: Engine,
     settled: Engine,
@@ -137,6 +142,33 @@ impl Replay {
 
     /// Takes the next event, and gives the windows that can't change any more.
     pub fn take(&mut self, event: Sighting) -> Vec<Judged> {
+        let held = self.held.remove(&event.client);
+        if !self.leaps(&event) {
+            // The clock came back: what it said between was wrong.
+            self.tally.too_late += u64::from(held.is_some());
+            return self.take_now(event);
+        }
+        match held {
+            Some(first) if event.ts_ms.abs_diff(first.ts_ms) <= LEAP_MS.unsigned_abs() => {
+                let mut judged = self.take_now(first);
+                judged.extend(self.take_now(event));
+                judged
+            }
+            other => {
+                self.tally.too_late += u64::from(other.is_some());
+                self.held.insert(Arc::clone(&event.client), event);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whether its client's clock leaps far ahead with it: one event is not believed in that.
+    fn leaps(&self, event: &Sighting) -> bool {
+        let known = self.clocks.get(&event.client);
+        event.recv_ms.is_none() && known.is_some_and(|&ms| event.ts_ms > ms.saturating_add(LEAP_MS))
+    }
+
+    fn take_now(&mut self, event: Sighting) -> Vec<Judged> {
         let minute = event.ts_ms.div_euclid(MINUTE_MS);
         if self.keys.is_empty() {
             (self.first, self.next) = (minute, minute);
@@ -149,8 +181,14 @@ impl Replay {
 
     /// Judges what is left. Gives the last windows; incidents are told by [`Self::incidents`].
     pub fn finish(&mut self) -> Vec<Judged> {
+        let mut judged = Vec::new();
+        let mut held: Vec<Sighting> = std::mem::take(&mut self.held).into_values().collect();
+        held.sort_by_key(|event| (event.ts_ms, event.id));
+        for event in held {
+            judged.extend(self.take_now(event));
+        }
         let last = self.first + self.open.len() as i64;
-        let mut judged = self.go_to(last * MINUTE_MS + GRACE_MS);
+        judged.extend(self.go_to(last * MINUTE_MS + GRACE_MS));
         self.again();
         while !self.open.is_empty() {
             judged.extend(self.settle());
@@ -174,6 +212,11 @@ impl Replay {
             let first = self.told_scopes(incident.id).first();
             (incident, first.map_or(end_ms, |(given_ms, _)| *given_ms))
         })
+    }
+
+    /// The last minute that was settled.
+    pub fn last_minute(&self) -> i64 {
+        self.first - 1
     }
 
     /// What was seen to grow slowly, in the order of time.

@@ -135,8 +135,8 @@ impl Engine {
         }
     }
 
-    /// The incident of this minute that a finding is only another sign of: of the same unit, or of the
-    /// same way to the target for some of its cells.
+    /// The incident of this minute that a finding is only another sign of: of the same unit, or for some of
+    /// its cells of the same label or the same way to the target.
     fn beside(&self, finding: &Finding, seen: &[bool], now: i64) -> Option<usize> {
         let is_way = |label: Label| {
             matches!(
@@ -150,8 +150,9 @@ impl Engine {
         (0..seen.len()).filter(|&i| seen[i] && self.incidents[i].told_at == now).find(|&i| {
             let incident = &self.incidents[i];
             let inside = || finding.cells.iter().all(|cell| incident.cells.contains(cell));
-            incident.unit == finding.unit
-                || (is_way(finding.cause.label) && is_way(incident.label) && inside())
+            let label = finding.cause.label;
+            let is_sign = label == incident.label || (is_way(label) && is_way(incident.label));
+            incident.unit == finding.unit || (is_sign && inside())
         })
     }
 

@@ -1,5 +1,7 @@
 //! A small fleet, minute by minute: four clients at two sites measure two targets.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::diagnosis::Label;
 use crate::stage::ErrorStage;
@@ -271,4 +273,135 @@ fn a_clock_that_is_wrong_carries_no_other_with_it() {
     replay.finish();
     let tally = replay.tally;
     assert_eq!((tally.events, tally.too_late, tally.late), (60, 1, 0));
+}
+
+#[test]
+fn one_event_of_a_clock_that_leaps_carries_no_time_away() {
+    let mut replay = Replay::new(Topology::default());
+    let minute = |nth: i64| 1_700_000_040_000 + nth * 60_000;
+    for nth in 0..20 {
+        replay.take(sighting(nth as u128, "a", minute(nth), None));
+        if nth == 5 {
+            replay.take(sighting(9_999, "a", minute(100_000), None));
+        }
+    }
+    replay.finish();
+    let tally = replay.tally;
+    assert_eq!((tally.events, tally.too_late, tally.late), (20, 1, 0));
+}
+
+#[test]
+fn a_silence_is_believed_when_a_second_event_follows_it() {
+    let mut replay = Replay::new(Topology::default());
+    let minute = |nth: i64| 1_700_000_040_000 + nth * 60_000;
+    for (id, nth) in [0, 1, 2, 300, 301, 302].into_iter().enumerate() {
+        replay.take(sighting(id as u128, "a", minute(nth), None));
+    }
+    replay.finish();
+    let tally = replay.tally;
+    assert_eq!((tally.events, tally.too_late, tally.late), (6, 0, 0));
+}
+
+#[test]
+fn what_comes_and_goes_is_one_incident_that_flaps() {
+    let mut fleet = Fleet::new();
+    fleet.quiet(90, 6);
+    let start = fleet.now;
+    for age in 0..24 {
+        let broken: Broken<'_> = if age % 4 < 2 { &slow_server } else { FINE };
+        fleet.minute(6, broken);
+    }
+    let incident = fleet.only();
+    assert_eq!(incident.scope.kind, ScopeKind::Target);
+    assert!(incident.flaps >= 3, "{incident:?}");
+    assert_eq!(incident.state(fleet.now), IncidentState::Flapping);
+    assert!((incident.onset - start).abs() <= 1);
+    for _ in 0..20 {
+        fleet.minute(6, FINE);
+    }
+    assert_eq!(fleet.only().state(fleet.now), IncidentState::Ended);
+    assert!((fleet.only().end.unwrap() - (start + 22)).abs() <= 2, "{:?}", fleet.only());
+}
+
+#[test]
+fn a_level_that_stays_is_the_usual_after_six_hours_and_an_outage_never_is() {
+    let mut fleet = Fleet::new();
+    fleet.quiet(90, 6);
+    for _ in 0..370 {
+        fleet.minute(6, &slow_server);
+    }
+    let incident = fleet.only().clone();
+    assert_eq!(incident.state(fleet.now), IncidentState::Accepted);
+    assert!(incident.accepted_at.unwrap() - incident.opened_at >= 360);
+    for _ in 0..30 {
+        let said = fleet.minute(6, &slow_server);
+        assert!(said.iter().all(|said| said.label.is_none()), "it is as usual");
+    }
+    let mut fleet = Fleet::new();
+    fleet.quiet(90, 6);
+    for _ in 0..400 {
+        fleet.minute(6, &|_, target, _| (target == 0).then_some(Failing::Tcp));
+    }
+    let incident = fleet.only();
+    assert_eq!(incident.state(fleet.now), IncidentState::Open);
+    assert_eq!(incident.severity(), Severity::Critical);
+    assert!((incident.failing - 1.0).abs() < 1e-9 && incident.confidence > 0.9, "{incident:?}");
+}
+
+#[test]
+fn without_measurements_an_incident_is_stale_and_not_over() {
+    let mut fleet = Fleet::new();
+    fleet.quiet(90, 6);
+    for _ in 0..5 {
+        fleet.minute(6, &slow_server);
+    }
+    for _ in 0..30 {
+        fleet.engine.advance(fleet.now, Vec::new());
+        fleet.now += 1;
+    }
+    assert_eq!(fleet.only().state(fleet.now), IncidentState::Stale);
+    for _ in 0..1_500 {
+        fleet.engine.advance(fleet.now, Vec::new());
+        fleet.now += 1;
+    }
+    assert_eq!(fleet.only().state(fleet.now), IncidentState::Ended);
+}
+
+#[test]
+fn the_address_is_named_that_alone_is_at_fault() {
+    let addresses: [Arc<str>; 2] = ["192.0.2.1".into(), "192.0.2.2".into()];
+    let target: Arc<str> = "https://t.example/".into();
+    let mut replay = Replay::new(Topology {
+        addresses: [(Arc::clone(&target), addresses.to_vec())].into(),
+        ..Topology::default()
+    });
+    let mut id = 0_u128;
+    for minute in 0..110_i64 {
+        for client in ["a", "b", "c", "d"] {
+            for nth in 0..6_i64 {
+                id += 1;
+                let at_ms = 1_700_000_040_000 + minute * 60_000 + nth * 9_000;
+                let second = nth % 2 == 1;
+                let bad = minute >= 100 && second;
+                replay.take(Sighting {
+                    failed: bad.then_some(Failing::Tcp),
+                    samples: if bad {
+                        Vec::new()
+                    } else {
+                        vec![(Signal::Tcp, 20_000 + 97 * nth as u64)]
+                    },
+                    told: Told {
+                        address: Some(Arc::clone(&addresses[usize::from(second)])),
+                        ..Told::default()
+                    },
+                    ..sighting(id, client, at_ms, Some(at_ms))
+                });
+            }
+        }
+    }
+    replay.finish();
+    let told: Vec<_> = replay.incidents().map(|(incident, _)| incident.clone()).collect();
+    let [incident] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(incident.label, Label::Outage(ErrorStage::Tcp));
+    assert_eq!((incident.scope.kind, &*incident.scope.id), (ScopeKind::Address, "192.0.2.2"));
 }

@@ -3,7 +3,9 @@
 
 use std::io::{self, Write};
 
-use model::detect::{CellId, Incident, Judged, Replay, Scope, Tally};
+use model::detect::{
+    CellId, Incident, IncidentState, Judged, Replay, Scope, Severity, Signal, SlowBy, Tally,
+};
 use model::diagnosis::Label;
 use model::units::MINUTE_MS;
 use serde::Serialize;
@@ -38,6 +40,13 @@ struct Told<'a> {
     given_at: i64,
     last_bad: i64,
     end: Option<i64>,
+    state: IncidentState,
+    severity: Severity,
+    flaps: u32,
+    accepted_at: Option<i64>,
+    merged_into: Option<String>,
+    /// Why a transfer is slow.
+    cause: Option<SlowBy>,
     secondary: &'a [Label],
     excess_ms: Excess,
     text: String,
@@ -48,7 +57,21 @@ struct Whom<'a> {
     r#type: &'static str,
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ambiguous_with: Option<Vec<Whom<'a>>>,
+}
+
+/// That a stage of a cell grows slowly.
+#[derive(Serialize)]
+struct Note<'a> {
+    kind: &'static str,
+    client_id: &'a str,
+    target: &'a str,
+    stage: Signal,
+    percent_per_hour: f64,
+    since: i64,
+    noted_at: i64,
 }
 
 #[derive(Serialize)]
@@ -124,7 +147,7 @@ pub(super) fn classic(out: &mut impl Write, first: bool, said: &Said) -> io::Res
 
 /// What the classic rules end with: they know no incidents.
 pub(super) fn end_classic(out: &mut impl Write, tally: Tally, refused: u64) -> io::Result<()> {
-    out.write_all(b"],\n\"incidents\":[],\n\"summary\":")?;
+    out.write_all(b"],\n\"incidents\":[],\n\"drifts\":[],\n\"summary\":")?;
     summary(out, tally, refused)
 }
 
@@ -133,6 +156,21 @@ pub(super) fn end(out: &mut impl Write, replay: &Replay, refused: u64) -> io::Re
     for (nth, (incident, given_at)) in replay.incidents().enumerate() {
         out.write_all(if nth == 0 { b"\n" } else { b",\n" })?;
         serde_json::to_writer(&mut *out, &told(replay, incident, given_at))?;
+    }
+    out.write_all(b"],\n\"drifts\":[")?;
+    for (nth, drift) in replay.drifts().iter().enumerate() {
+        let (client_id, target) = replay.key(drift.cell);
+        let note = Note {
+            kind: "drift",
+            client_id,
+            target,
+            stage: drift.signal,
+            percent_per_hour: (drift.percent_per_hour * 1e2).round() / 1e2,
+            since: drift.since * MINUTE_MS,
+            noted_at: drift.noted_at * MINUTE_MS,
+        };
+        out.write_all(if nth == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, &note)?;
     }
     out.write_all(b"],\n\"summary\":")?;
     summary(out, replay.tally, refused)
@@ -151,7 +189,7 @@ fn summary(out: &mut impl Write, tally: Tally, refused: u64) -> io::Result<()> {
 }
 
 fn told<'a>(replay: &'a Replay, incident: &'a Incident, given_at: i64) -> Told<'a> {
-    let others: Vec<_> = incident.ambiguous_with.iter().map(|scope| whom(scope, None)).collect();
+    let others: Vec<_> = incident.ambiguous_with.iter().map(whom).collect();
     let mut cells: Vec<_> = incident
         .cells
         .iter()
@@ -165,21 +203,31 @@ fn told<'a>(replay: &'a Replay, incident: &'a Incident, given_at: i64) -> Told<'
     Told {
         id: id(incident.id),
         label: incident.label,
-        scope: whom(&incident.scope, Some(others)),
+        scope: Whom {
+            confidence: Some((incident.confidence * 1e3).round() / 1e3),
+            ambiguous_with: Some(others),
+            ..whom(&incident.scope)
+        },
         cells,
         onset: incident.onset * MINUTE_MS,
         opened_at: incident.opened_at * MINUTE_MS,
         given_at,
         last_bad: incident.last_bad * MINUTE_MS,
         end: incident.end.map(|minute| minute * MINUTE_MS),
+        state: incident.state(replay.last_minute()),
+        severity: incident.severity(),
+        flaps: incident.flaps,
+        accepted_at: incident.accepted_at.map(|minute| minute * MINUTE_MS),
+        merged_into: incident.merged_into.map(id),
+        cause: incident.slow_by,
         secondary: &incident.secondary,
         excess_ms: Excess { dns, tcp, tls, ttfb },
         text: super::view::sentence(incident),
     }
 }
 
-fn whom<'a>(scope: &'a Scope, ambiguous_with: Option<Vec<Whom<'a>>>) -> Whom<'a> {
-    Whom { r#type: scope.kind.as_str(), id: &scope.id, ambiguous_with }
+fn whom(scope: &Scope) -> Whom<'_> {
+    Whom { r#type: scope.kind.as_str(), id: &scope.id, confidence: None, ambiguous_with: None }
 }
 
 /// An incident's number, as it is written.

@@ -36,6 +36,12 @@ pub(super) fn text(replay: &Replay, windows: &Windows, style: Style) -> String {
         _ = writeln!(out, "{from}  {to:>8}  {:<18} {}", incident.label.to_string(), incident.scope);
         _ = writeln!(out, "  {}", sentence(incident));
     }
+    for drift in replay.drifts() {
+        let (client, target) = replay.key(drift.cell);
+        let (since, by) = (time(drift.since), drift.percent_per_hour);
+        let stage = format!("{:?}", drift.signal).to_lowercase();
+        _ = writeln!(out, "{since}  drift     {client} {target}: {stage} {by:.1} % more an hour");
+    }
     let tally = replay.tally;
     let Windows { all, labelled, revised } = windows;
     _ = writeln!(
@@ -55,6 +61,9 @@ pub(super) fn sentence(incident: &Incident) -> String {
     }
     let cells = incident.cells.len();
     _ = write!(text, ", {cells} {}", if cells == 1 { "cell" } else { "cells" });
+    if let Some(cause) = incident.slow_by {
+        _ = write!(text, ", by {}", cause.as_str().replace('_', " "));
+    }
     for (name, us) in ["dns", "tcp", "tls", "ttfb"].into_iter().zip(incident.excess) {
         if us >= 1e3 {
             _ = write!(text, ", {name} +{:.0} ms", us / 1e3);
