@@ -104,7 +104,7 @@ impl Engine {
 
     /// The one address of its target that a cell has reached for long; none where it reaches several by
     /// turns, which are told apart by what is seen of each.
-    pub(super) fn settled_address<'a>(
+    pub fn settled_address<'a>(
         &mut self,
         id: CellId,
         reached: impl Iterator<Item = &'a Arc<str>>,

@@ -14,9 +14,18 @@ const MOST_ADDRESSES: usize = 16;
 /// The first byte of a kept state.
 const VERSION: u8 = 1;
 
-/// A minute: each cell's number, where it was, and what was seen.
+/// A minute.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen(Vec<(usize, Place, Observation)>);
+pub(super) struct Seen(Vec<OfCell>);
+
+/// A cell's minute: its number, where it was, which addresses it reached, and what was seen.
+#[derive(Clone, Debug)]
+struct OfCell {
+    number: usize,
+    place: Place,
+    addresses: Vec<Arc<str>>,
+    observation: Observation,
+}
 
 impl Seen {
     /// How many cells were measured.
@@ -69,7 +78,8 @@ impl Registry {
         for kept in reader.fleet_windows(span)? {
             let window = &kept.window.window;
             let place = place(&kept.cell, window);
-            for address in window.facts().names(Kind::Address) {
+            let addresses: Vec<_> = window.facts().names(Kind::Address).cloned().collect();
+            for address in &addresses {
                 let known = self.addresses.entry(Arc::clone(&place.target)).or_default();
                 if !known.contains(address) && known.len() < MOST_ADDRESSES {
                     known.push(Arc::clone(address));
@@ -77,7 +87,8 @@ impl Registry {
             }
             let number = self.number(kept.cell);
             let seen = found.entry(kept.window.start.0).or_default();
-            seen.0.push((number, place, Observation::of_window(window)));
+            let observation = Observation::of_window(window);
+            seen.0.push(OfCell { number, place, addresses, observation });
         }
         Ok(found)
     }
@@ -95,7 +106,7 @@ impl Registry {
     /// Has a detector take a minute.
     pub(super) fn judge(&self, engine: &mut Engine, seen: &Seen, minute: i64) {
         let mut all = Vec::with_capacity(seen.0.len());
-        for (number, place, observation) in &seen.0 {
+        for OfCell { number, place, addresses, observation } in &seen.0 {
             let id = CellId(*number);
             let mut place = place.clone();
             let old = engine.place_of(id);
@@ -110,9 +121,7 @@ impl Registry {
             or(&mut place.resolver, old.map(|old| &old.resolver));
             // One address is the target itself.
             if self.addresses.get(&place.target).is_some_and(|known| known.len() > 1) {
-                or(&mut place.address, old.map(|old| &old.address));
-            } else {
-                place.address = None;
+                place.address = engine.settled_address(id, addresses.iter(), minute);
             }
             engine.place(id, &place);
             all.push((id, observation.clone()));
@@ -150,6 +159,6 @@ fn place(cell: &Cell, window: &Window) -> Place {
         site: facts.most(Kind::Site).cloned(),
         isp: facts.most(Kind::Isp).cloned(),
         resolver: facts.most(Kind::Resolver).cloned(),
-        address: facts.most(Kind::Address).cloned(),
+        address: None,
     }
 }
