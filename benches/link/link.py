@@ -3,7 +3,8 @@
 
 Each namespace gets a TUN device; this process reads the packets of one and writes them to the other,
 later or not at all. Both directions are alike. Needs root. Prints a line when the link stands, and
-takes it down when its standard input ends.
+takes it down when its standard input ends. A line there, such as "delay 30 loss 0.03 rate 8 queue 64",
+changes what it names, for packets that come from then on.
 """
 
 import argparse
@@ -50,12 +51,15 @@ class Direction:
 
     def __init__(self, settings, out):
         self.out = out
+        self.free_at = 0.0
+        self.flying = collections.deque()  # in the order in which they arrive
+        self.set(settings)
+
+    def set(self, settings):
         self.delay = settings.delay / 1e3
         self.loss = settings.loss
         self.bytes_a_second = settings.rate * 1e6 / 8
         self.most_queued = settings.queue * 1024
-        self.free_at = 0.0
-        self.flying = collections.deque()  # in the order in which they arrive
 
     def take(self, packet, now):
         if self.loss and random.random() < self.loss:
@@ -66,7 +70,9 @@ class Direction:
                 return
             self.free_at = starts + len(packet) / self.bytes_a_second
             now = self.free_at
-        self.flying.append((now + self.delay, packet))
+        # A delay that has become shorter lets nobody overtake.
+        last = self.flying[-1][0] if self.flying else 0.0
+        self.flying.append((max(now + self.delay, last), packet))
 
     def deliver(self, now):
         while self.flying and self.flying[0][0] <= now:
@@ -88,8 +94,15 @@ def carry(ends, settings):
         wait = max(0.0, min(times) - time.monotonic()) if times else None
         readable, _, _ = select.select([*ways, sys.stdin], [], [], wait)
         if sys.stdin in readable:
-            return
-        for device in readable:
+            line = sys.stdin.buffer.raw.readline()
+            if not line:
+                return
+            words = line.decode().split()
+            for name, value in zip(words[::2], words[1::2]):
+                setattr(settings, name, float(value))
+            for way in ways.values():
+                way.set(settings)
+        for device in ways.keys() & readable:
             for _ in range(64):
                 try:
                     packet = os.read(device, MTU + 100)

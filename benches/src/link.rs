@@ -15,7 +15,7 @@ use crate::probing::process::Running;
 use crate::table::{Goal, Ratio, median};
 
 /// The emulator; it needs Python and nothing else.
-const EMULATOR: &str = include_str!("../link/link.py");
+pub(crate) const EMULATOR: &str = include_str!("../link/link.py");
 
 /// Where the target is.
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
@@ -211,7 +211,10 @@ fn inside(namespace: &str) -> anyhow::Result<Command> {
 }
 
 /// A process that says in a line that it is ready, and ends with its standard input.
-fn started(mut command: Command, name: &'static str) -> anyhow::Result<(Running, String)> {
+pub(crate) fn started(
+    mut command: Command,
+    name: &'static str,
+) -> anyhow::Result<(Running, String)> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut running = Running::start(command, name)?;
     let output = running.child().stdout.take().with_context(|| format!("no output of {name}"))?;

@@ -10,6 +10,7 @@ mod diagnosis;
 mod exporter;
 mod http;
 mod ingest;
+mod injection;
 mod link;
 mod netns;
 mod packets;
@@ -61,6 +62,11 @@ enum Child {
     },
     /// Score diagnoses against worlds whose faults are known
     Diagnosis(diagnosis::Args),
+    /// Inject real faults and hold what is told of them against what was done (needs root)
+    Injection(injection::Args),
+    /// Passes connections on between network namespaces
+    #[command(hide = true)]
+    Pass(injection::pass::Args),
     #[command(flatten)]
     Probing(probing::Child),
 }
@@ -70,6 +76,8 @@ impl Child {
         match self {
             Self::Inside { process } => process.run(),
             Self::Diagnosis(args) => diagnosis::run(args),
+            Self::Injection(args) => injection::run(&args),
+            Self::Pass(args) => injection::pass::run(&args),
             Self::Probing(process) => process.run(),
         }
     }

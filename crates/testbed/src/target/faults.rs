@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -152,8 +153,12 @@ pub enum Certificate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpFault {
-    /// How long the first byte of each response is held back.
+    /// How long the first byte of a response is held back.
     pub delay_ms: u64,
+    /// Each response of so many is, 5 for each fifth, counted from the target's start; 0: every one.
+    pub delay_every: u64,
+    /// What is answered instead of the page, 200 to 599; absent: the page.
+    pub status: Option<u16>,
     /// Pace of each body (responses and uploads), bits a second; absent: as fast as it goes.
     pub rate_bps: Option<u64>,
     /// Bytes after which a longer response body ends, short of its Content-Length.
@@ -229,6 +234,9 @@ impl FaultSet {
         if let Some((key, _)) = delays.into_iter().find(|(_, ms)| *ms > MAX_DELAY_MS) {
             return Err(FaultError::OutOfRange { key, range: "0 to 600000 ms" });
         }
+        if self.http.status.is_some_and(|status| !STATUS.contains(&status)) {
+            return Err(FaultError::OutOfRange { key: "http.status", range: "200 to 599" });
+        }
         if self.http.rate_bps.is_some_and(|rate| rate < MIN_RATE_BPS) {
             return Err(FaultError::OutOfRange { key: "http.rate_bps", range: "8 bit/s or more" });
         }
@@ -238,6 +246,9 @@ impl FaultSet {
 
 /// Ten minutes: longer than any timeout a probe would have.
 const MAX_DELAY_MS: u64 = 600_000;
+
+/// What a response can say.
+pub(super) const STATUS: RangeInclusive<u16> = 200..=599;
 
 /// One byte a second.
 pub(super) const MIN_RATE_BPS: u64 = 8;

@@ -109,15 +109,19 @@ async fn respond(
     flushed: Option<&Flushed>,
 ) -> Result<Response<Body>, Infallible> {
     let fault = slot.faults().http;
+    let number = slot.count_request();
     let head_only = request.method() == Method::HEAD;
     let start = Instant::now();
     let page = Page::of(request.method(), request.uri());
     let timed = matches!(page, Ok(Page::Health | Page::Slow(_)));
     let reply = match page {
-        Ok(page) => Reply::to(page, request, &fault, watch).await,
+        Ok(page) => match fault.status.map(StatusCode::from_u16) {
+            Some(Ok(status)) => Reply::to(Page::Status(status), request, &fault, watch).await,
+            _ => Reply::to(page, request, &fault, watch).await,
+        },
         Err(refusal) => refusal.into(),
     };
-    if fault.delay_ms > 0 {
+    if fault.delay_ms > 0 && number.is_multiple_of(fault.delay_every.max(1)) {
         sleep(Duration::from_millis(fault.delay_ms)).await;
     }
     let mut response = reply.into_response(head_only, &fault, flushed);

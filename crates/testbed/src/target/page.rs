@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Method, StatusCode, Uri};
 use url::form_urlencoded;
 
-use super::faults::MIN_RATE_BPS;
+use super::faults::{MIN_RATE_BPS, STATUS};
 
 /// One mebibyte: what `1mb` in a path means.
 const MB: u64 = 1 << 20;
@@ -122,7 +122,7 @@ fn fixed(path: &str) -> Option<&str> {
 }
 
 fn status(code: &str) -> Result<StatusCode, Refusal> {
-    let code = parse::<u16>("the status", code, 200..=599)?;
+    let code = parse::<u16>("the status", code, STATUS)?;
     StatusCode::from_u16(code).map_err(|error| bad(error.to_string()))
 }
 

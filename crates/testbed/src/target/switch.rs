@@ -1,7 +1,7 @@
 //! The handle that switches faults, and what it shares with the listeners.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::accept::Gate;
@@ -72,6 +72,8 @@ impl Faults {
 pub(super) struct Slot {
     entry: Entry,
     faults: RwLock<FaultSet>,
+    /// HTTP requests until now.
+    requests: AtomicU64,
 }
 
 /// How a listener is reached.
@@ -93,7 +95,7 @@ impl Slot {
     }
 
     fn at(entry: Entry) -> Arc<Self> {
-        Arc::new(Self { entry, faults: RwLock::default() })
+        Arc::new(Self { entry, faults: RwLock::default(), requests: AtomicU64::new(0) })
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
@@ -124,6 +126,11 @@ impl Slot {
             Entry::Gate(gate) => gate.is_closed(),
             Entry::Datagrams(_, closed) => closed.load(Ordering::Relaxed),
         }
+    }
+
+    /// The number of a request, from 1.
+    pub(super) fn count_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn faults(&self) -> FaultSet {

@@ -30,7 +30,7 @@ async fn faults_are_set_shown_and_cleared() {
         json!({
             "tcp": {"accept": "stall"},
             "tls": {"delay_ms": 5, "certificate": "self_signed"},
-            "http": {"delay_ms": 6, "rate_bps": 1000, "truncate_at": 7},
+            "http": {"delay_ms": 6, "delay_every": 2, "status": 503, "rate_bps": 1000, "truncate_at": 7},
         }),
     )
     .await;
@@ -39,7 +39,13 @@ async fn faults_are_set_shown_and_cleared() {
         dns: DnsFault::default(),
         tcp: TcpFault { accept: Accept::Stall },
         tls: TlsFault { delay_ms: 5, certificate: Certificate::SelfSigned },
-        http: HttpFault { delay_ms: 6, rate_bps: Some(1000), truncate_at: Some(7) },
+        http: HttpFault {
+            delay_ms: 6,
+            delay_every: 2,
+            status: Some(503),
+            rate_bps: Some(1000),
+            truncate_at: Some(7),
+        },
         echo: EchoFault::default(),
     };
     assert_eq!(target.faults().get(Listener::Https), Some(https));
@@ -53,7 +59,9 @@ async fn faults_are_set_shown_and_cleared() {
     assert_eq!(shown["https"]["tls"], json!({"delay_ms": 5, "certificate": "self_signed"}));
     assert_eq!(
         shown["http"]["http"],
-        json!({"delay_ms": 0, "rate_bps": null, "truncate_at": null})
+        json!({
+            "delay_ms": 0, "delay_every": 0, "status": null, "rate_bps": null, "truncate_at": null,
+        })
     );
 
     assert_eq!(send(control, "DELETE", "/faults", "").await.status, 200);
@@ -71,6 +79,7 @@ async fn errors_name_the_key() {
         ("http", r#"{"http": {"delay_ms": "1"}}"#, 400, "http.delay_ms", "invalid type"),
         ("http", r#"{"http": {"delay_ms": -1}}"#, 400, "http.delay_ms", "invalid value"),
         ("http", r#"{"http": {"delay_ms": 600001}}"#, 400, "http.delay_ms", "out of range"),
+        ("http", r#"{"http": {"status": 199}}"#, 400, "http.status", "out of range"),
         ("http", r#"{"http": {"rate_bps": 0}}"#, 400, "http.rate_bps", "out of range"),
         (
             "https",

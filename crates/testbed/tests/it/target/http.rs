@@ -233,6 +233,32 @@ async fn a_delay_shows_on_the_next_request_of_an_open_connection() {
 }
 
 #[tokio::test]
+async fn each_third_response_is_held_back() {
+    let target = start().await;
+    let http = target.http_addr().unwrap();
+    let fault = HttpFault { delay_ms: 120, delay_every: 3, ..HttpFault::default() };
+    target.faults().set(Listener::Http, fault).unwrap();
+    let mut own = Vec::new();
+    for _ in 0..6 {
+        let got = get(http, "/health").await;
+        let app = got.header("server-timing").unwrap().strip_prefix("app;dur=").unwrap();
+        own.push(app.parse::<f64>().unwrap() >= 120.0);
+    }
+    assert_eq!(own, [false, false, true, false, false, true]);
+}
+
+#[tokio::test]
+async fn a_status_stands_for_every_page() {
+    let target = start().await;
+    let http = target.http_addr().unwrap();
+    let fault = HttpFault { status: Some(503), ..HttpFault::default() };
+    target.faults().set(Listener::Http, fault).unwrap();
+    for path in ["/health", "/fixed/1mb.bin"] {
+        assert_eq!(get(http, path).await.status.as_u16(), 503);
+    }
+}
+
+#[tokio::test]
 async fn bodies_keep_to_the_rate_limit() {
     let target = start().await;
     let http = target.http_addr().unwrap();

@@ -1,0 +1,211 @@
+//! Real faults: probes, a link, targets and the server run, each fault is injected in its turn, and the
+//! incidents that come out of the pipeline are held against what was done.
+//!
+//! Several such worlds run side by side, in namespaces of their own, and share the faults among them.
+
+mod faults;
+pub(crate) mod pass;
+mod score;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::netns;
+use crate::probing::process::one_thread;
+use faults::Fault;
+use score::{Done, Told};
+use world::World;
+
+/// What to inject, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Faults to inject, by name [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    faults: Vec<String>,
+    /// How many run side by side: more are over sooner, and need more of the machine
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=19))]
+    worlds: u8,
+    /// Shorter pauses, 6 min before the first fault instead of 8
+    #[arg(long)]
+    quick: bool,
+    /// Keep what was measured here, for `qoe explain`, instead of a temporary folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// The qoe that is judged [default: the one beside this program]
+    #[arg(long, value_name = "FILE")]
+    qoe: Option<PathBuf>,
+}
+
+/// Minutes.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// Until enough is known of what is usual.
+    before: i64,
+    fault: i64,
+    /// For an incident to end, and its minutes to be forgotten.
+    pause: i64,
+}
+
+/// After the end of the last minute, for it to be judged.
+const GRACE: Duration = Duration::from_secs(45);
+
+const MINUTE_MS: i64 = 60_000;
+
+/// Injects the faults and prints what was told.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(program) = ["python3", "ip"].into_iter().find(|p| netns::on_path(p).is_none()) {
+        bail!("needs {program} (Debian: python3, iproute2)");
+    }
+    ensure!(netns::is_root(), "needs root, for network namespaces with TUN devices");
+    let qoe = match &args.qoe {
+        Some(qoe) => qoe.clone(),
+        None => std::env::current_exe()?.with_file_name("qoe"),
+    };
+    ensure!(
+        qoe.is_file(),
+        "there is no {}: build it (-p qoe), or name one with --qoe",
+        qoe.display()
+    );
+    let faults = chosen(&args.faults)?;
+    let times = if args.quick {
+        Times { before: 6, fault: 3, pause: 2 }
+    } else {
+        Times { before: 8, fault: 3, pause: 3 }
+    };
+    let scratch = tempfile::tempdir().context("making a temporary directory")?;
+    let dir = args.keep.as_deref().unwrap_or(scratch.path());
+    let stop = stop_on_signal()?;
+
+    let worlds = usize::from(args.worlds).min(faults.len());
+    let rounds = faults.len().div_ceil(worlds) as i64;
+    let minutes = times.before + rounds * (times.fault + times.pause);
+    println!("{} faults in {worlds} worlds, about {minutes} min", faults.len());
+    let mut shares: Vec<Vec<Fault>> = vec![Vec::new(); worlds];
+    for (nth, fault) in faults.iter().enumerate() {
+        shares[nth % worlds].push(fault.clone());
+    }
+    let results = std::thread::scope(|scope| {
+        let (qoe, stop) = (&qoe, &*stop);
+        let one = |(number, share)| {
+            scope.spawn(move || {
+                let found = one_world(qoe, dir, number, share, times, stop);
+                if found.is_err() {
+                    // The others are of no use then.
+                    stop.store(true, Ordering::Relaxed);
+                }
+                found
+            })
+        };
+        let running: Vec<_> = shares.into_iter().enumerate().map(one).collect();
+        running.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+    });
+    let (mut all, mut left) = (Vec::new(), Vec::new());
+    let mut failed = None;
+    for result in results {
+        match result {
+            Ok(Ok((done, others))) => {
+                all.extend(done);
+                left.extend(others);
+            }
+            Ok(Err(error)) => _ = failed.get_or_insert(error),
+            Err(_) => bail!("a world's thread panicked"),
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let place = |done: &Done| faults.iter().position(|fault| fault.name == done.fault.name);
+    all.sort_by_key(place);
+    print!("\n{}", score::report(&all, &left));
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> anyhow::Result<Vec<Fault>> {
+    let all = faults::all();
+    if names.is_empty() {
+        return Ok(all);
+    }
+    let find = |name: &String| {
+        let known = || all.iter().map(|fault| fault.name).collect::<Vec<_>>().join(", ");
+        let found = all.iter().find(|fault| fault.name == name).cloned();
+        found.with_context(|| format!("no fault is named {name:?}; there are {}", known()))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Injects some faults, one after another.
+fn one_world(
+    qoe: &Path,
+    dir: &Path,
+    number: usize,
+    faults: Vec<Fault>,
+    times: Times,
+    stop: &AtomicBool,
+) -> anyhow::Result<(Vec<Done>, Vec<Told>)> {
+    let mut world = World::start(qoe, dir, number).with_context(|| format!("world {number}"))?;
+    let began_ms = now_ms();
+    // The minute it begins in is not whole.
+    let mut from_ms = (began_ms / MINUTE_MS + 1 + times.before) * MINUTE_MS;
+    let mut all = Vec::new();
+    for fault in faults {
+        let to_ms = from_ms + times.fault * MINUTE_MS;
+        wait_until(from_ms, stop)?;
+        world.inject(&fault)?;
+        println!("world {number}: {} begins", fault.name);
+        wait_until(to_ms, stop)?;
+        world.mend()?;
+        wait_until(to_ms + GRACE.as_millis() as i64, stop)?;
+        all.push(Done { fault, from_ms, to_ms, told: Vec::new() });
+        for told in world.incidents(from_ms)?.iter().filter_map(Told::of) {
+            println!("world {number}: told {}, {} {}", told.label, told.scope, told.scope_id);
+        }
+        from_ms = to_ms + times.pause * MINUTE_MS;
+    }
+    // What comes of the last one's end.
+    wait_until(from_ms - MINUTE_MS + GRACE.as_millis() as i64, stop)?;
+    let told = world.incidents(began_ms - MINUTE_MS)?.iter().filter_map(Told::of).collect();
+    let left = score::assign(&mut all, told);
+    Ok((all, left))
+}
+
+fn wait_until(at_ms: i64, stop: &AtomicBool) -> anyhow::Result<()> {
+    loop {
+        ensure!(!stop.load(Ordering::Relaxed), "stopped before the end");
+        let left = at_ms - now_ms();
+        if left <= 0 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(left.min(200).unsigned_abs()));
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Set by Ctrl-C or SIGTERM, so that everything is taken down before the end.
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = Arc::new(AtomicBool::new(false));
+    let (told, heard) = (Arc::clone(&stop), one_thread()?);
+    let (mut interrupt, mut terminate) = {
+        let _entered = heard.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    std::thread::spawn(move || {
+        heard.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        told.store(true, Ordering::Relaxed);
+    });
+    Ok(stop)
+}

@@ -1,0 +1,137 @@
+//! What is broken, one at a time, and what should be told of it.
+
+use serde_json::{Value, json};
+
+/// What a fault should be told to be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All clients ask the one resolver.
+    Resolver,
+    /// The first of the two targets.
+    Shop,
+    /// The three clients behind the link.
+    Branch,
+}
+
+impl Scope {
+    /// As an incident has it.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Resolver => "resolver",
+            Self::Shop => "target",
+            Self::Branch => "site",
+        }
+    }
+}
+
+/// How it is done.
+#[derive(Clone, Debug)]
+pub(super) enum How {
+    /// Faults of a listener of the first target, which is the resolver too.
+    Target(&'static str, Value),
+    /// A line to the emulator.
+    Link(&'static str),
+}
+
+/// One fault.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) name: &'static str,
+    /// The label it should be told by.
+    pub(super) label: &'static str,
+    pub(super) scope: Scope,
+    pub(super) how: How,
+}
+
+/// The link when it is well: 10 ms each way.
+pub(super) const LINK: &str = "delay 10 loss 0 rate 80 queue 256";
+
+/// The listeners when they are well: a resolver and handshakes of 5 ms, a server that thinks for 20 ms.
+const RESOLVER_MS: u64 = 5;
+const TLS_MS: u64 = 5;
+const SERVER_MS: u64 = 20;
+
+/// A listener when it is well.
+pub(super) fn well(listener: &str) -> Value {
+    match listener {
+        "dns" => json!({ "dns": { "delay_ms": RESOLVER_MS } }),
+        _ => json!({ "tls": { "delay_ms": TLS_MS }, "http": { "delay_ms": SERVER_MS } }),
+    }
+}
+
+/// All of them. Transfers are few, so faults that show in them alone come last, when more is known of
+/// what is usual.
+pub(super) fn all() -> Vec<Fault> {
+    use Scope::{Branch, Resolver, Shop};
+    let dns = |name, label, fault| {
+        let how = How::Target("dns", json!({ "dns": fault }));
+        Fault { name, label, scope: Resolver, how }
+    };
+    let https = |name, label, faults| {
+        let how = How::Target("https", faults);
+        Fault { name, label, scope: Shop, how }
+    };
+    let link = |name, label, line| Fault { name, label, scope: Branch, how: How::Link(line) };
+    vec![
+        dns("dns-delay", "dns-bound", json!({ "delay_ms": RESOLVER_MS + 100 })),
+        https("tls-delay", "handshake-bound", json!({ "tls": { "delay_ms": TLS_MS + 100 } })),
+        https("server-delay", "server-bound", json!({ "http": { "delay_ms": SERVER_MS + 150 } })),
+        link("link-delay", "path-delay", "delay 40"),
+        link("link-loss", "path/loss-bound", "loss 0.03"),
+        https(
+            "server-tail",
+            "server-bound",
+            json!({ "http": { "delay_ms": SERVER_MS + 800, "delay_every": 5 } }),
+        ),
+        dns("dns-servfail", "outage:dns", json!({ "answer": "servfail" })),
+        dns("dns-nxdomain", "outage:dns", json!({ "answer": "nxdomain" })),
+        dns("dns-silence", "outage:dns", json!({ "answer": "silence" })),
+        https("tcp-refuse", "outage:tcp", json!({ "tcp": { "accept": "refuse" } })),
+        // What answers a SYN is connected to; the handshake is what fails.
+        https("tcp-reset", "outage:tls", json!({ "tcp": { "accept": "reset" } })),
+        https("tcp-stall", "outage:tls", json!({ "tcp": { "accept": "stall" } })),
+        https("cert-expired", "certificate", json!({ "tls": { "certificate": "expired" } })),
+        https(
+            "cert-self-signed",
+            "certificate",
+            json!({ "tls": { "certificate": "self_signed" } }),
+        ),
+        https("cert-wrong-host", "certificate", json!({ "tls": { "certificate": "wrong_host" } })),
+        https("http-503", "outage:http", json!({ "http": { "status": 503 } })),
+        https("http-truncated", "outage:http", json!({ "http": { "truncate_at": 1 } })),
+        https("server-rate", "throughput-bound", json!({ "http": { "rate_bps": 8_000_000 } })),
+        link("link-rate", "throughput-bound", "rate 16 queue 64"),
+    ]
+}
+
+/// What a listener is to be set to: what it has when it is well, but for the fault.
+pub(super) fn broken(listener: &str, fault: &Value) -> Value {
+    let mut all = well(listener);
+    for (part, settings) in fault.as_object().into_iter().flatten() {
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            all[part][key] = value.clone();
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use model::diagnosis::Label;
+    use testbed::target::FaultSet;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_is_one_the_target_knows_and_every_label_one_of_ours() {
+        for fault in all() {
+            assert!(fault.label.parse::<Label>().is_ok(), "{}", fault.name);
+            if let How::Target(listener, change) = &fault.how {
+                let set = broken(listener, change);
+                let parsed = serde_json::from_value::<FaultSet>(set.clone());
+                assert!(parsed.is_ok_and(|set| set != FaultSet::default()), "{set}");
+                assert_ne!(set, well(listener), "{}", fault.name);
+            }
+        }
+    }
+}
