@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             })
         };
         let running: Vec<_> = shares.into_iter().enumerate().map(one).collect();
-        running.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+        running.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
     });
     let (mut all, mut left) = (Vec::new(), Vec::new());
     let mut failed = None;
