@@ -1,6 +1,6 @@
 //! An incident as its row has it.
 
-use model::detect::{Incident, Payload, RULE_VERSION, sentence};
+use model::detect::{Incident, Payload, RULE_VERSION, Severity, sentence, severity as how_bad};
 use model::units::MINUTE_MS;
 
 use crate::store::{Cell, IncidentBody, IncidentRow};
@@ -25,7 +25,7 @@ pub(super) fn row(
         label: incident.label,
         scope_type: incident.scope.kind.as_str().to_owned(),
         scope_id: incident.scope.id.to_string(),
-        severity: incident.severity(),
+        severity: severity(incident, &numbers),
         onset_ts: incident.onset * MINUTE_MS,
         opened_ts: incident.opened_at * MINUTE_MS,
         told_ts,
@@ -46,4 +46,12 @@ pub(super) fn row(
             rule_version: RULE_VERSION,
         },
     }
+}
+
+/// With the failures of all the minutes that the numbers are of.
+fn severity(incident: &Incident, numbers: &Payload) -> Severity {
+    let failed: u64 = numbers.failures.values().sum();
+    #[expect(clippy::cast_precision_loss, reason = "counts of some minutes")]
+    let failing = failed as f64 / numbers.measurements.max(1) as f64;
+    how_bad(incident.label, incident.scope.kind, failing.max(incident.failing), incident.ratio)
 }
