@@ -71,7 +71,7 @@ impl World {
         command.args(["-n", &far, "address", "add", &format!("{second}/24"), "dev", &far]);
         ensure!(command.status().context("running ip")?.success(), "no second address");
 
-        let places = Places { qoe, dir: &dir, near: &near, far: &far };
+        let places = Places { qoe, dir: &dir, far: &far };
         let mut servers = places.targets()?;
         servers.push(places.run(
             &far,
@@ -161,7 +161,6 @@ impl Link {
 struct Places<'a> {
     qoe: &'a Path,
     dir: &'a Path,
-    near: &'a str,
     far: &'a str,
 }
 
