@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     faults: Vec<String>,
     /// How many run side by side: more are over sooner, and need more of the machine
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=19))]
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..=19))]
     worlds: u8,
     /// Shorter pauses, 6 min before the first fault instead of 8
     #[arg(long)]
