@@ -60,7 +60,7 @@ bench-diagnosis: ## Score diagnoses on worlds whose faults are known (ARGS="--qu
 	$(CARGO) build --locked --release -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench diagnosis $(ARGS)
 
-bench-injection: ## Inject real faults behind a real link and score what is told (root, 26 min; ARGS="--faults a,b")
+bench-injection: ## Inject real faults behind a real link and score what is told (root, 23 min; ARGS="--faults a,b")
 	$(CARGO) build --locked --release -p qoe -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench injection $(ARGS)
 

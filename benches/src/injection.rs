@@ -8,6 +8,7 @@ pub(crate) mod pass;
 mod score;
 mod world;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,11 +29,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     faults: Vec<String>,
     /// How many run side by side: more are over sooner, and need more of the machine
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..=19))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=19))]
     worlds: u8,
-    /// Shorter pauses, 6 min before the first fault instead of 8
+    /// Only the first fault of each label
     #[arg(long)]
     quick: bool,
+    /// Time before the first fault: the more is known of what is usual, the less is overlooked
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u16).range(8..=1440))]
+    before: Option<u16>,
     /// Keep what was measured here, for `qoe explain`, instead of a temporary folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -41,15 +45,13 @@ pub(crate) struct Args {
     qoe: Option<PathBuf>,
 }
 
-/// Minutes.
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    /// Until enough is known of what is usual.
-    before: i64,
-    fault: i64,
-    /// For an incident to end, and its minutes to be forgotten.
-    pause: i64,
-}
+/// Minutes until enough is known of what is usual: 60 transfers, and five minutes before the last of them
+/// counts.
+const BEFORE: i64 = 12;
+/// Minutes that a fault is there.
+const FAULT: i64 = 3;
+/// Minutes between two: an incident that had not ended yet would take the next fault for its own.
+const PAUSE: i64 = 4;
 
 /// After the end of the last minute, for it to be judged.
 const GRACE: Duration = Duration::from_secs(45);
@@ -71,19 +73,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "there is no {}: build it (-p qoe), or name one with --qoe",
         qoe.display()
     );
-    let faults = chosen(&args.faults)?;
-    let times = if args.quick {
-        Times { before: 6, fault: 3, pause: 2 }
-    } else {
-        Times { before: 8, fault: 3, pause: 3 }
-    };
+    let mut faults = chosen(&args.faults)?;
+    if args.quick {
+        let mut labels = BTreeSet::new();
+        faults.retain(|fault| labels.insert(fault.label));
+    }
+    let before = args.before.map_or(BEFORE, i64::from);
     let scratch = tempfile::tempdir().context("making a temporary directory")?;
     let dir = args.keep.as_deref().unwrap_or(scratch.path());
     let stop = stop_on_signal()?;
 
     let worlds = usize::from(args.worlds).min(faults.len());
     let rounds = faults.len().div_ceil(worlds) as i64;
-    let minutes = times.before + rounds * (times.fault + times.pause);
+    let minutes = before + rounds * (FAULT + PAUSE) - PAUSE + 1;
     println!("{} faults in {worlds} worlds, about {minutes} min", faults.len());
     let mut shares: Vec<Vec<Fault>> = vec![Vec::new(); worlds];
     for (nth, fault) in faults.iter().enumerate() {
@@ -93,7 +95,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let (qoe, stop) = (&qoe, &*stop);
         let one = |(number, share)| {
             scope.spawn(move || {
-                let found = one_world(qoe, dir, number, share, times, stop);
+                let found = one_world(qoe, dir, number, share, before, stop);
                 if found.is_err() {
                     // The others are of no use then.
                     stop.store(true, Ordering::Relaxed);
@@ -144,16 +146,16 @@ fn one_world(
     dir: &Path,
     number: usize,
     faults: Vec<Fault>,
-    times: Times,
+    before: i64,
     stop: &AtomicBool,
 ) -> anyhow::Result<(Vec<Done>, Vec<Told>)> {
     let mut world = World::start(qoe, dir, number).with_context(|| format!("world {number}"))?;
     let began_ms = now_ms();
     // The minute it begins in is not whole.
-    let mut from_ms = (began_ms / MINUTE_MS + 1 + times.before) * MINUTE_MS;
+    let mut from_ms = (began_ms / MINUTE_MS + 1 + before) * MINUTE_MS;
     let mut all = Vec::new();
     for fault in faults {
-        let to_ms = from_ms + times.fault * MINUTE_MS;
+        let to_ms = from_ms + FAULT * MINUTE_MS;
         wait_until(from_ms, stop)?;
         world.inject(&fault)?;
         println!("world {number}: {} begins", fault.name);
@@ -164,10 +166,8 @@ fn one_world(
         for told in world.incidents(from_ms)?.iter().filter_map(Told::of) {
             println!("world {number}: told {}, {} {}", told.label, told.scope, told.scope_id);
         }
-        from_ms = to_ms + times.pause * MINUTE_MS;
+        from_ms = to_ms + PAUSE * MINUTE_MS;
     }
-    // What comes of the last one's end.
-    wait_until(from_ms - MINUTE_MS + GRACE.as_millis() as i64, stop)?;
     let told = world.incidents(began_ms - MINUTE_MS)?.iter().filter_map(Told::of).collect();
     let left = score::assign(&mut all, told);
     Ok((all, left))
