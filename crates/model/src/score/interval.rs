@@ -31,6 +31,26 @@ impl Share {
         let middle = share + Z * Z / (2.0 * of);
         let reach = Z * (share * (1.0 - share) / of + Z * Z / (4.0 * of * of)).sqrt();
         let bound = |at: f64| (at / (1.0 + Z * Z / of)).clamp(0.0, 1.0);
-        Some(Self { share, low: bound(middle - reach), high: bound(middle + reach), n })
+        // Where none or all are, the share is a bound itself, which rounding must not pass.
+        let (low, high) = (bound(middle - reach).min(share), bound(middle + reach).max(share));
+        Some(Self { share, low, high, n })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_lies_within_its_interval() {
+        for n in 1..=400 {
+            for hits in 0..=n {
+                let Share { share, low, high, .. } = Share::of(hits, n).unwrap();
+                assert!(
+                    (0.0..=share).contains(&low) && (share..=1.0).contains(&high),
+                    "{hits}/{n}"
+                );
+            }
+        }
     }
 }
