@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+use model::decode::{Limits, decode_each};
 use model::detect::{CellId, Judged, Place, Replay, Scope, Sighting};
 use model::units::MINUTE_MS;
 use model::wire::WireEvent;
@@ -9,7 +11,6 @@ use testbed::score::{ToldIncident, ToldScope};
 use testbed::simulate::ScopeName;
 
 use super::detector::{Detector, Labels, Note, Output, Topology, Verdict};
-use super::windows;
 
 pub(crate) struct Ours;
 
@@ -25,16 +26,14 @@ impl Detector for Ours {
     ) -> anyhow::Result<Vec<Output>> {
         let mut replay = Replay::new(known(topology));
         let mut verdicts = Vec::new();
+        let limits = Limits { max_age_ms: i64::MAX, max_ahead_ms: i64::MAX, ..Limits::default() };
         for event in events {
+            // As `qoe diagnose` reads it.
             let text = serde_json::to_vec(&event)?;
-            // What is folded into windows has no names.
-            let sighting = Sighting {
-                client: event.client_id.as_str().into(),
-                target: event.target.as_str().into(),
-                id: event.event_id.as_u128(),
-                ..Sighting::of(&windows::event(&event), &text)
-            };
-            for judged in replay.take(sighting) {
+            let decoded = decode_each([&text[..]], 0, &limits);
+            let accepted = decoded.events.first();
+            let event = &accepted.context("the simulator made what is no event")?.event;
+            for judged in replay.take(Sighting::of(event, &text)) {
                 verdicts.extend(verdict(&replay, &judged));
             }
         }

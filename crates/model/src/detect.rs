@@ -38,12 +38,12 @@ pub const RULE_VERSION: u32 = 1;
 
 pub use drift::Drift;
 pub use engine::{CellId, Engine, Place, Said};
-pub use incident::{Incident, IncidentState};
+pub use incident::{Incident, IncidentState, id_text};
 pub use observe::{Failing, HeldUp, Observation, Signal};
 pub use payload::{Change, Level, Payload, Sum, Tally as CellTally};
 pub use replay::{Judged, Replay, Tally, Topology};
 pub use scope::{Scope, ScopeKind};
 pub use severity::{Severity, UnknownSeverity, severity};
-pub use sighting::{Sighting, Told};
+pub use sighting::Sighting;
 pub use slow::SlowBy;
 pub use text::sentence;

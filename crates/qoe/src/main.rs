@@ -36,7 +36,7 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Explain(args) => commands::explain::run(&args, &context),
         Command::Rediagnose(args) => commands::rediagnose::run(&args, &context),
         Command::Target(args) => commands::target::run(&args, &context),
-        Command::Diagnose(args) => commands::diagnose::run(&args, &context),
+        Command::Diagnose(args) => commands::diagnose::run(&args),
         Command::Simulate(args) => commands::simulate::run(&args, &context),
         Command::Probe(args) => commands::probe::run(args, &context),
         Command::Ingest(args) => commands::ingest::run(&args, &context),

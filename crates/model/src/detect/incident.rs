@@ -94,6 +94,11 @@ pub struct Incident {
     pub(super) measured_at: i64,
 }
 
+/// An incident's number as it is written, wherever that is.
+pub fn id_text(id: u64) -> String {
+    format!("{id:014x}")
+}
+
 /// Coming back so often within so many minutes is flapping.
 const FLAPS: usize = 3;
 const FLAPS_WITHIN: i64 = 60;

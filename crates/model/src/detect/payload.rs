@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::evidence::{fails, tail};
 use super::incident::Incident;
 use super::observe::{Bucket, Failing, Signal, value};
+use super::scope::Scope;
 use super::unit::open_at;
 use super::usual::at;
 use crate::diagnosis::Label;
@@ -89,7 +90,27 @@ pub struct Tally {
     pub unknown: u64,
 }
 
+impl Payload {
+    /// What the incident itself holds: no levels, no failures, and no others to compare with.
+    pub fn of(incident: &Incident) -> Self {
+        let name = |scope: &Scope| (scope.kind.as_str().to_owned(), scope.id.to_string());
+        Self {
+            excess_ms: incident.excess.map(|us| rounded(us / 1e3)),
+            cells: Tally { bad: incident.cells.len() as u64, ..Tally::default() },
+            ambiguous_with: incident.ambiguous_with.iter().map(name).collect(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Engine {
+    /// The numbers of an incident that a minute does not show: those of the last that did, and for whom
+    /// it is by now.
+    pub fn payload_after(&self, incident: &Incident, last: &Payload) -> Payload {
+        let Payload { ambiguous_with, .. } = Payload::of(incident);
+        Payload { cells: self.tally(incident), ambiguous_with, ..last.clone() }
+    }
+
     /// The numbers of an incident as they stand.
     pub fn payload(&self, incident: &Incident) -> Payload {
         let from = incident.onset.max(incident.last_bad + 1 - PRESENT);
@@ -116,18 +137,16 @@ impl Engine {
             difference: rounded(now.p50 - usual.p50),
             ratio: rounded(now.p50 / usual.p50),
         });
-        let name = |scope: &super::Scope| (scope.kind.as_str().to_owned(), scope.id.to_string());
         Payload {
             signal: signal.map(|signal| signal.as_str().to_owned()),
             current,
             usual,
             change,
-            excess_ms: incident.excess.map(|us| rounded(us / 1e3)),
             evidence: self.evidence(incident),
             failures,
             measurements,
             cells: self.tally(incident),
-            ambiguous_with: incident.ambiguous_with.iter().map(name).collect(),
+            ..Payload::of(incident)
         }
     }
 

@@ -276,7 +276,7 @@ impl Replay {
             self.dirty = true;
         }
         let place = place(&self.topology, &event);
-        if let Some(address) = &event.told.address {
+        if let Some(address) = &event.beside.address {
             let known = self.addresses.entry(Arc::clone(&event.target)).or_default();
             if !known.contains(address) && known.len() < MOST_ADDRESSES {
                 known.push(Arc::clone(address));
@@ -300,7 +300,7 @@ impl Replay {
         if let Some(held_up) = event.held_up {
             seen.observation.held_up(held_up);
         }
-        if let Some(address) = event.told.address {
+        if let Some(address) = event.beside.address {
             let known = seen.addresses.iter().position(|(known, _)| *known == address);
             let at = known.unwrap_or_else(|| {
                 seen.addresses.push((address, Observation::default()));
@@ -445,7 +445,7 @@ fn judge(
 
 fn place(topology: &Topology, event: &Sighting) -> Place {
     let known = topology.clients.get(&event.client);
-    let told = &event.told;
+    let told = &event.beside;
     let or = |known: Option<&Option<Arc<str>>>, told: &Option<Arc<str>>| {
         known.cloned().flatten().or_else(|| told.clone())
     };

@@ -1,13 +1,13 @@
-//! One event as the detector takes it: what was checked, and what else the text says that the
-//! platform's windows do not keep.
+//! One event as the detector takes it: what was checked, and what the text says beside, which windows
+//! do not keep.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::observe::{Failing, HeldUp, Signal};
-use crate::event::Event;
-use crate::stage::{ErrorStage, Metric};
+use crate::event::{Beside, Event};
+use crate::stage::Metric;
 
 /// An event.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,34 +30,16 @@ pub struct Sighting {
     pub samples: Vec<(Signal, u64)>,
     /// What held its transfer up, where the kernel told.
     pub held_up: Option<HeldUp>,
-    /// Where the event says that it was measured.
-    pub told: Told,
+    /// What else it says: where it was measured, among others.
+    pub beside: Beside,
 }
 
-/// What events say of their place.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// `labels.site`.
-    pub site: Option<Arc<str>>,
-    /// `labels.isp`.
-    pub isp: Option<Arc<str>>,
-    /// `dns_server`, else `labels.resolver`.
-    pub resolver: Option<Arc<str>>,
-    /// `remote_addr`.
-    pub address: Option<Arc<str>>,
-}
-
-/// What an event may say beside what is checked; what is of another type is as good as absent.
+/// What is not kept of an event that was checked; what is of another type is as good as absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Beside {
+struct Unkept {
     recv_ts_ms: Option<i64>,
-    error_type: Option<String>,
-    remote_addr: Option<String>,
-    dns_server: Option<String>,
-    latency: Latency,
     tcp_info: TcpInfo,
-    labels: Labels,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -87,20 +69,6 @@ impl TcpInfo {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Latency {
-    loaded_ms: Option<f64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Labels {
-    site: Option<String>,
-    isp: Option<String>,
-    resolver: Option<String>,
-}
-
 const SIGNALS: [(Metric, Signal); 5] = [
     (Metric::Dns, Signal::Dns),
     (Metric::Tcp, Signal::Tcp),
@@ -112,35 +80,24 @@ const SIGNALS: [(Metric, Signal); 5] = [
 impl Sighting {
     /// Of an event that was checked, and the JSON text it comes from.
     pub fn of(event: &Event, text: &[u8]) -> Self {
-        let beside: Beside = serde_json::from_slice(text).unwrap_or_default();
-        let is_certificate = beside.error_type.is_some_and(|kind| kind.starts_with("tls.cert"));
+        let Unkept { recv_ts_ms, tcp_info } = serde_json::from_slice(text).unwrap_or_default();
+        let beside = event.beside.as_deref().cloned().unwrap_or_default();
         let mut samples: Vec<(Signal, u64)> = SIGNALS
             .into_iter()
             .filter_map(|(metric, signal)| Some((signal, event.sample(metric)?)))
             .collect();
-        let loaded = beside.latency.loaded_ms.filter(|ms| ms.is_finite() && *ms >= 0.0);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a cast saturates, and it is not negative"
-        )]
-        samples.extend(loaded.map(|ms| (Signal::Loaded, (ms * 1e3) as u64)));
+        samples.extend(beside.loaded.map(|loaded| (Signal::Loaded, loaded.0)));
         Self {
             client: event.client.as_str().into(),
             target: event.target.as_str().into(),
             id: event.id.as_u128(),
             ts_ms: event.ts_ms,
-            recv_ms: beside.recv_ts_ms.filter(|&ms| ms > 0),
-            failed: event.failure.map(|stage: ErrorStage| Failing::of(stage, is_certificate)),
+            recv_ms: recv_ts_ms.filter(|&ms| ms > 0),
+            failed: event.failure.map(|stage| Failing::of(stage, beside.certificate)),
             troubled: event.troubled,
             samples,
-            held_up: beside.tcp_info.held_up(),
-            told: Told {
-                site: beside.labels.site.map(Into::into),
-                isp: beside.labels.isp.map(Into::into),
-                resolver: beside.dns_server.or(beside.labels.resolver).map(Into::into),
-                address: beside.remote_addr.map(Into::into),
-            },
+            held_up: tcp_info.held_up(),
+            beside,
         }
     }
 }

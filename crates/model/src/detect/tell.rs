@@ -222,6 +222,7 @@ impl Engine {
         incident.told_at = now;
         if fresh {
             incident.last_bad = now;
+            incident.failing = finding.failing;
             if paused {
                 incident.comes_back(now);
             }
@@ -233,7 +234,6 @@ impl Engine {
             return true;
         }
         incident.confidence = finding.confidence;
-        incident.failing = finding.failing;
         incident.ratio = incident.ratio.max(finding.cause.ratio);
         incident.slow_by = finding.cause.slow_by.or(incident.slow_by);
         incident.excess = finding.cause.excess;

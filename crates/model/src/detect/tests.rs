@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::diagnosis::Label;
+use crate::event::Beside;
 use crate::stage::ErrorStage;
 
 const CLIENTS: usize = 4;
@@ -221,7 +222,7 @@ fn sighting(id: u128, client: &str, ts_ms: i64, recv_ms: Option<i64>) -> Sightin
         troubled: false,
         held_up: None,
         samples: vec![(Signal::Tcp, 20_000)],
-        told: Told::default(),
+        beside: Beside::default(),
     }
 }
 
@@ -368,6 +369,22 @@ fn without_measurements_an_incident_is_stale_and_not_over() {
 }
 
 #[test]
+fn silence_after_an_outage_makes_it_no_better() {
+    let mut fleet = Fleet::new();
+    fleet.quiet(90, 6);
+    for _ in 0..2 {
+        fleet.minute(6, &|_, target, _| (target == 0).then_some(Failing::Tcp));
+    }
+    let before = fleet.only().clone();
+    assert_eq!((before.severity(), before.failing), (Severity::Critical, 1.0));
+    for _ in 0..3 {
+        fleet.engine.advance(fleet.now, Vec::new());
+        fleet.now += 1;
+        assert_eq!((fleet.only().severity(), fleet.only().failing), (Severity::Critical, 1.0));
+    }
+}
+
+#[test]
 fn the_address_is_named_that_alone_is_at_fault() {
     let addresses: [Arc<str>; 2] = ["192.0.2.1".into(), "192.0.2.2".into()];
     let target: Arc<str> = "https://t.example/".into();
@@ -390,9 +407,9 @@ fn the_address_is_named_that_alone_is_at_fault() {
                     } else {
                         vec![(Signal::Tcp, 20_000 + 97 * nth as u64)]
                     },
-                    told: Told {
+                    beside: Beside {
                         address: Some(Arc::clone(&addresses[usize::from(second)])),
-                        ..Told::default()
+                        ..Beside::default()
                     },
                     ..sighting(id, client, at_ms, Some(at_ms))
                 });

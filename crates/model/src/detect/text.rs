@@ -20,6 +20,9 @@ pub fn sentence(incident: &Incident, numbers: &Payload) -> String {
     {
         level(&mut text, signal, now, usual);
     }
+    if let Some(by) = incident.slow_by {
+        _ = write!(text, ", by {}", by.as_str().replace('_', " "));
+    }
     let failed: u64 = numbers.failures.values().sum();
     if failed > 0 {
         let by: Vec<_> =

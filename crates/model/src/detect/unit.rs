@@ -78,6 +78,10 @@ impl Unit {
     pub(super) fn advance(&mut self, cells: &[Cell], now: i64) {
         let members: Vec<_> = self.cells.iter().filter_map(|&cell| cells[cell].now(now)).collect();
         if members.is_empty() {
+            // Silence shows nothing, neither way.
+            for track in &mut self.tracks {
+                track.step = 0.0;
+            }
             return;
         }
         let last_bad = self.last_bad;

@@ -15,7 +15,6 @@ use model::Event;
 use model::decode::{Limits, decode_each};
 use model::detect::{Judged, Replay, Sighting, Tally};
 
-use super::Context;
 use crate::exit::Outcome;
 use crate::output;
 
@@ -52,7 +51,7 @@ const MAX_LINE: u64 = 16 << 10;
 /// Refused events that are told one by one.
 const MOST_TOLD: u64 = 5;
 
-pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+pub(crate) fn run(args: &Args) -> Outcome {
     let topology = args.topology.as_deref().map(topology::load).transpose()?.unwrap_or_default();
     let input: Box<dyn Read> = match args.events.to_str() {
         Some("-") => Box::new(io::stdin().lock()),
@@ -82,7 +81,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             windows.add(judged);
             Ok(())
         })?;
-        output::print(&view::text(&recording.replay, &windows, context.style))?;
+        output::print(&view::text(&recording.replay, &windows))?;
     }
     ensure!(
         recording.read > 0 || recording.line == 0,

@@ -6,12 +6,12 @@
 //! from there again. How it stood is written down now and then, so that it goes on after a restart as
 //! if it had never stopped: the same windows give the same incidents.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use model::detect::Engine;
+use model::detect::{Engine, id_text};
 use model::units::MINUTE_MS;
 
-use super::rows::{self, id};
+use super::rows::row;
 use super::seen::{Registry, Seen};
 use crate::store::{Detected, IncidentQuery, IncidentRow, Reader, Revisions, Span, StoreError};
 
@@ -169,10 +169,10 @@ impl Fleet {
             return Ok(());
         }
         self.live = self.settled.clone();
-        let mut still = std::collections::BTreeSet::new();
+        let mut still = BTreeSet::new();
         for (minute, open) in (first..).zip(&self.open) {
             self.registry.judge(&mut self.live, &open.seen, minute);
-            still.extend(self.live.incidents().iter().map(|incident| id(incident.id)));
+            still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
             tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
         }
         let from_ms = first * MINUTE_MS;
@@ -216,15 +216,11 @@ fn tell(
     found: &mut Detected,
 ) {
     for incident in live.incidents() {
-        let id = id(incident.id);
+        let id = id_text(incident.id);
         let before = told.get(&id);
         let told_ts = before.map_or(now_ms, |row| row.told_ts);
-        let numbers = match before {
-            Some(row) if incident.last_bad < minute => row.body.evidence.clone(),
-            _ => live.payload(incident),
-        };
-        let row = rows::row(incident, numbers, &registry.cells, told_ts, minute);
-        if told.get(&id) != Some(&row) {
+        let row = row(live, incident, before, &registry.cells, told_ts, minute);
+        if before != Some(&row) {
             found.put(row.clone());
             told.insert(id, row);
         }

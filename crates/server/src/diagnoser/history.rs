@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use model::detect::Engine;
+use model::detect::{Engine, id_text};
 use model::units::MINUTE_MS;
 
-use super::rows::{self, id};
+use super::rows::row;
 use super::seen::Registry;
 use crate::store::{Detected, IncidentQuery, Reader, Span, StoreError};
 
@@ -13,8 +13,8 @@ use crate::store::{Detected, IncidentQuery, Reader, Span, StoreError};
 const BEFORE_MS: i64 = 24 * 60 * MINUTE_MS;
 /// Minutes that are read at once.
 const CHUNK_MS: i64 = 10 * MINUTE_MS;
-/// Minutes without any window after which the next ones with some are looked for.
-const MOST_ROWS: usize = 100_000;
+/// Incidents of the stretch that are held against what is found.
+const MOST_KEPT: usize = 100_000;
 
 /// What judging again came to.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub fn rediagnose(
     told: impl Fn(i64),
 ) -> Result<Rediagnosed, StoreError> {
     let mut done = Rediagnosed::default();
-    let (kept, _) = reader.incidents(&IncidentQuery::new(span, MOST_ROWS))?;
+    let (kept, _) = reader.incidents(&IncidentQuery::new(span, MOST_KEPT))?;
     let (mut registry, mut engine) = (Registry::default(), Engine::default());
     let mut still = BTreeSet::new();
     let mut at_ms = reader.first_window(span.from_ms - BEFORE_MS)?.unwrap_or(span.to_ms);
@@ -58,19 +58,16 @@ pub fn rediagnose(
                 if incident.last_bad * MINUTE_MS < span.from_ms {
                     continue;
                 }
-                let id = id(incident.id);
+                let id = id_text(incident.id);
                 let before = done.found.incidents.iter().find(|row| row.id == id);
                 let old = kept.iter().find(|row| row.id == id);
-                let numbers = match before {
-                    Some(row) if incident.last_bad < minute => row.body.evidence.clone(),
-                    _ => engine.payload(incident),
-                };
                 let told_ts = old.map_or(now_ms, |row| row.told_ts);
-                let row = rows::row(incident, numbers, &registry.cells, told_ts, minute);
+                let row = row(&engine, incident, before, &registry.cells, told_ts, minute);
                 still.insert(id);
                 done.found.put(row);
             }
             engine.take_ended();
+            engine.take_drifts();
         }
         told(to_ms);
         at_ms = to_ms;

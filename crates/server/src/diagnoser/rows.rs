@@ -1,31 +1,35 @@
 //! An incident as its row has it.
 
-use model::detect::{Incident, Payload, RULE_VERSION, Severity, sentence, severity as how_bad};
+use model::detect::{Engine, Incident, RULE_VERSION, id_text, sentence};
 use model::units::MINUTE_MS;
 
 use crate::store::{Cell, IncidentBody, IncidentRow};
 
-/// An incident's number, as it is written.
-pub(super) fn id(id: u64) -> String {
-    format!("{id:014x}")
-}
-
+/// An incident as it stands after a minute. `before` is how it was last told: where the minute does not
+/// show it, its numbers stay.
 pub(super) fn row(
+    engine: &Engine,
     incident: &Incident,
-    numbers: Payload,
+    before: Option<&IncidentRow>,
     cells: &[Cell],
     told_ts: i64,
     minute: i64,
 ) -> IncidentRow {
+    let numbers = match before {
+        Some(row) if incident.last_bad < minute => {
+            engine.payload_after(incident, &row.body.evidence)
+        }
+        _ => engine.payload(incident),
+    };
     let mut own: Vec<Cell> =
         incident.cells.iter().filter_map(|&cell| cells.get(cell)).cloned().collect();
     own.sort();
     IncidentRow {
-        id: id(incident.id),
+        id: id_text(incident.id),
         label: incident.label,
         scope_type: incident.scope.kind.as_str().to_owned(),
         scope_id: incident.scope.id.to_string(),
-        severity: severity(incident, &numbers),
+        severity: incident.severity(),
         onset_ts: incident.onset * MINUTE_MS,
         opened_ts: incident.opened_at * MINUTE_MS,
         told_ts,
@@ -38,7 +42,7 @@ pub(super) fn row(
             slow_by: incident.slow_by,
             flaps: incident.flaps,
             accepted_ts: incident.accepted_at.map(|minute| minute * MINUTE_MS),
-            merged_into: incident.merged_into.map(id),
+            merged_into: incident.merged_into.map(id_text),
             secondary: incident.secondary.clone(),
             cells: own,
             withdrawn: false,
@@ -46,12 +50,4 @@ pub(super) fn row(
             rule_version: RULE_VERSION,
         },
     }
-}
-
-/// With the failures of all the minutes that the numbers are of.
-fn severity(incident: &Incident, numbers: &Payload) -> Severity {
-    let failed: u64 = numbers.failures.values().sum();
-    #[expect(clippy::cast_precision_loss, reason = "counts of some minutes")]
-    let failing = failed as f64 / numbers.measurements.max(1) as f64;
-    how_bad(incident.label, incident.scope.kind, failing.max(incident.failing), incident.ratio)
 }

@@ -47,6 +47,7 @@ pub struct IncidentBody {
     /// How likely it is this scope rather than the next best for the same cells, 0 to 1.
     pub confidence: f64,
     /// Why a transfer is slow, where that can be told.
+    #[serde(rename = "cause")]
     pub slow_by: Option<SlowBy>,
     /// How often it went and came back.
     pub flaps: u32,

@@ -11,18 +11,7 @@ use server::diagnoser::{self, Fleet};
 use server::store::{IncidentQuery, IncidentRow, Severity};
 use uuid::Uuid;
 
-use crate::world::{ALWAYS, Running, T0, World};
-
-macro_rules! on_both_stores {
-    ($($test:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::new()).await })*
-        }
-        mod shared {
-            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::shared()).await })*
-        }
-    };
-}
+use crate::world::{ALWAYS, Running, T0, World, on_both_stores};
 
 on_both_stores! {
     a_slow_resolver_is_one_incident_from_its_onset_to_its_end,

@@ -12,19 +12,7 @@ use server::store::{
 };
 use server::{diagnoser, rollup};
 
-use crate::world::{ALWAYS, Running, T0, TARGET, World, cell, event, minute};
-
-/// A test of each of these on either store.
-macro_rules! on_both_stores {
-    ($($test:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::new()).await })*
-        }
-        mod shared {
-            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::shared()).await })*
-        }
-    };
-}
+use crate::world::{ALWAYS, Running, T0, TARGET, World, cell, event, minute, on_both_stores};
 
 on_both_stores! {
     an_event_counts_once_within_a_batch_and_across_batches,

@@ -169,3 +169,16 @@ pub(crate) fn minute(client: &str, at: Minute, slow_dns: bool) -> Vec<Event> {
         })
         .collect()
 }
+
+/// A test of each of these on either store.
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::new()).await })*
+        }
+        mod shared {
+            $(#[tokio::test] async fn $test() { super::$test(crate::world::World::shared()).await })*
+        }
+    };
+}
+pub(crate) use on_both_stores;

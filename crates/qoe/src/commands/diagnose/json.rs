@@ -4,7 +4,8 @@
 use std::io::{self, Write};
 
 use model::detect::{
-    CellId, Incident, IncidentState, Judged, Replay, Scope, Severity, Signal, SlowBy, Tally,
+    CellId, Incident, IncidentState, Judged, Payload, Replay, Scope, Severity, Signal, SlowBy,
+    Tally, id_text, sentence,
 };
 use model::diagnosis::Label;
 use model::units::MINUTE_MS;
@@ -115,7 +116,7 @@ pub(super) fn window(
         target,
         start: judged.minute * MINUTE_MS,
         label: judged.label,
-        incident: judged.incident.map(id),
+        incident: judged.incident.map(id_text),
         total: judged.total,
         failed: judged.failed,
         troubled: judged.troubled,
@@ -201,7 +202,7 @@ fn told<'a>(replay: &'a Replay, incident: &'a Incident, given_at: i64) -> Told<'
     cells.sort_by_key(|cell| (cell.client_id, cell.target));
     let [dns, tcp, tls, ttfb] = incident.excess.map(|us| us.round() / 1e3);
     Told {
-        id: id(incident.id),
+        id: id_text(incident.id),
         label: incident.label,
         scope: Whom {
             confidence: Some((incident.confidence * 1e3).round() / 1e3),
@@ -218,19 +219,14 @@ fn told<'a>(replay: &'a Replay, incident: &'a Incident, given_at: i64) -> Told<'
         severity: incident.severity(),
         flaps: incident.flaps,
         accepted_at: incident.accepted_at.map(|minute| minute * MINUTE_MS),
-        merged_into: incident.merged_into.map(id),
+        merged_into: incident.merged_into.map(id_text),
         cause: incident.slow_by,
         secondary: &incident.secondary,
         excess_ms: Excess { dns, tcp, tls, ttfb },
-        text: super::view::sentence(incident),
+        text: sentence(incident, &Payload::of(incident)),
     }
 }
 
 fn whom(scope: &Scope) -> Whom<'_> {
     Whom { r#type: scope.kind.as_str(), id: &scope.id, confidence: None, ambiguous_with: None }
-}
-
-/// An incident's number, as it is written.
-pub(super) fn id(id: u64) -> String {
-    format!("{id:014x}")
 }
