@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::ingest::auth::{self, Auth};
 use crate::ingest::problem::{self, Problem};
 use crate::store::{
-    CohortQuery, DiagnosisQuery, GapQuery, IncidentQuery, Reader, Span, Store, StoreError,
-    SummaryQuery, WindowQuery,
+    CohortQuery, DiagnosisQuery, DriftQuery, GapQuery, IncidentQuery, Reader, Span, Store,
+    StoreError, SummaryQuery, WindowQuery,
 };
 
 mod query;
@@ -32,7 +32,7 @@ pub struct Deps {
     pub now: fn() -> i64,
 }
 
-/// `GET /api/v1/windows`, `/summary`, `/scores`, `/diagnoses`, `/incidents` and `/gaps`, which need a token of scope
+/// `GET /api/v1/windows`, `/summary`, `/scores`, `/diagnoses`, `/incidents`, `/drifts` and `/gaps`, which need a token of scope
 /// `read`.
 pub fn router(deps: Deps) -> Router {
     let page =
@@ -43,6 +43,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/api/v1/scores", page(get(scores)))
         .route("/api/v1/diagnoses", page(get(diagnoses)))
         .route("/api/v1/incidents", page(get(incidents)))
+        .route("/api/v1/drifts", page(get(drifts)))
         .route("/api/v1/gaps", page(get(gaps)))
         .route_layer(middleware::from_fn_with_state(deps.auth.clone(), auth::require_read))
         .with_state(deps)
@@ -150,6 +151,23 @@ async fn incidents(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answe
     let (rows, truncated) = read(&deps, move |reader| reader.incidents(&wanted)).await?;
     answer(&json!({
         "from_ms": span.from_ms, "to_ms": span.to_ms, "incidents": rows, "truncated": truncated,
+    }))
+}
+
+async fn drifts(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
+    let now_ms = (deps.now)();
+    let mut query = Query::parse(query.as_deref())?;
+    let span = query.span(now_ms, LONGEST_MS)?;
+    let wanted = DriftQuery {
+        client_id: query.text("client_id")?,
+        target: query.text("target")?,
+        span,
+        limit: query.limit(DEFAULT_ROWS, MOST_ROWS)?,
+    };
+    query.finish(&["client_id", "target", "from", "to", "limit"])?;
+    let (rows, truncated) = read(&deps, move |reader| reader.drifts(&wanted)).await?;
+    answer(&json!({
+        "from_ms": span.from_ms, "to_ms": span.to_ms, "drifts": rows, "truncated": truncated,
     }))
 }
 

@@ -146,8 +146,7 @@ pub async fn detect(
     let look = move |reader: &Reader| own.step(reader, now_ms).map(|found| (own, found));
     let (own, found) = store.read(look).await?;
     let more = found.is_some();
-    if let Some(found) = found.filter(|found| !found.incidents.is_empty() || found.state.is_some())
-    {
+    if let Some(found) = found.filter(|found| !found.is_empty()) {
         aggregator.detect(found).await?;
     }
     *fleet = own;

@@ -13,6 +13,7 @@ mod alerts;
 pub mod backup;
 mod cohorts;
 mod diagnoses;
+mod drifts;
 mod error;
 mod gaps;
 mod incidents;
@@ -39,6 +40,7 @@ pub use alerts::{
 };
 pub use cohorts::{Cohort, CohortQuery, Grain, GroupBy, Kept};
 pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
+pub use drifts::{DriftQuery, DriftRow};
 pub use error::{Class, StoreError};
 pub use gaps::{GapQuery, GapRow};
 pub use incidents::{

@@ -9,7 +9,9 @@ use anyhow::bail;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use server::store::{DATABASE, IncidentQuery, IncidentRow, Location, Reader, Span};
+use server::store::{
+    DATABASE, DriftQuery, DriftRow, IncidentQuery, IncidentRow, Location, Reader, Span,
+};
 
 use super::Context;
 use super::places::StoreArgs;
@@ -19,9 +21,10 @@ use crate::output;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without an ID, the incidents there were, the newest first.
+Without an ID, the incidents there were, the newest first, and what has become slower for hours.
 
---json prints one object of schema qoe.incidents/1: incidents, each with the names of the read API. \
+--json prints one object of schema qoe.incidents/1: incidents, and without an ID drifts, each with the \
+names of the read API. \
 Fields may be added; none change.")]
 pub(crate) struct Args {
     /// Explain this one
@@ -45,6 +48,9 @@ const MOST: usize = 1_000;
 struct Found {
     schema: &'static str,
     incidents: Vec<IncidentRow>,
+    /// Where no incident was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drifts: Option<Vec<DriftRow>>,
     truncated: bool,
 }
 
@@ -60,28 +66,34 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         }
         None => IncidentQuery::new(Span { from_ms, to_ms: i64::MAX }, MOST),
     };
-    let (incidents, truncated) = read(&location, &query)?;
+    // A directory without a database holds nothing.
+    let reader = match &location {
+        Location::Directory(dir) if !dir.join(DATABASE).exists() => None,
+        location => Some(Reader::open(location)?),
+    };
+    let found = reader.as_ref().map(|reader| reader.incidents(&query)).transpose()?;
+    let (incidents, mut truncated) = found.unwrap_or_default();
     if let (Some(id), true) = (&args.id, incidents.is_empty()) {
         bail!("there is no incident {id}; `qoe explain` lists those of the last day");
     }
+    let drifts = match &args.id {
+        Some(_) => None,
+        None => {
+            let query = DriftQuery { client_id: None, target: None, span: query.span, limit: MOST };
+            let found = reader.as_ref().map(|reader| reader.drifts(&query)).transpose()?;
+            let (drifts, more) = found.unwrap_or_default();
+            truncated |= more;
+            Some(drifts)
+        }
+    };
     if args.json {
-        output::print_json(&Found { schema: "qoe.incidents/1", incidents, truncated })?;
-    } else if args.id.is_some() {
+        output::print_json(&Found { schema: "qoe.incidents/1", incidents, drifts, truncated })?;
+    } else if let Some(drifts) = drifts {
+        output::print(&view::list(&incidents, &drifts, truncated, &zone, context.style))?;
+    } else {
         for incident in &incidents {
             output::print(&view::whole(incident, &zone, context.style))?;
         }
-    } else {
-        output::print(&view::list(&incidents, truncated, &zone, context.style))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A directory without a database holds nothing.
-fn read(location: &Location, query: &IncidentQuery) -> anyhow::Result<(Vec<IncidentRow>, bool)> {
-    if let Location::Directory(dir) = location
-        && !dir.join(DATABASE).exists()
-    {
-        return Ok((Vec::new(), false));
-    }
-    Ok(Reader::open(location)?.incidents(query)?)
 }

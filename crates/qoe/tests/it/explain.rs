@@ -4,6 +4,7 @@ use std::process::Output;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use server::store::{Detected, DriftRow, Writer};
 
 use crate::http::{get, post};
 use crate::running::{Server, create_token, event, eventually, now_ms, qoe};
@@ -82,6 +83,24 @@ fn an_incident_is_explained_by_its_numbers_and_found_again() {
     assert!(server.wait().success());
     let again = run(dir, &["rediagnose", "--from", "3h"]);
     assert!(text(&again).contains("1 incidents as they were, 0 new"), "{}", text(&again));
+    assert!(!listed.contains("Slower for hours"), "{listed}");
+    let drift = DriftRow {
+        client_id: "c".to_owned(),
+        target: TARGETS[0].to_owned(),
+        signal: "tcp".to_owned(),
+        percent_per_hour: 1.4,
+        since_ts: begin_ms,
+        noted_ts: begin_ms + 60 * MINUTE_MS,
+    };
+    let found = Detected { drifts: vec![drift], ..Detected::default() };
+    Writer::open(dir).unwrap().detect(&found).unwrap();
+    let listed = text(&run(dir, &["explain"]));
+    let (_, slower) = listed.split_once("Slower for hours, and no incident:\n").unwrap();
+    assert!(slower.contains("c  https://shop.example/  tcp +1.4 % an hour since"), "{listed}");
+    let told: Value = serde_json::from_slice(&run(dir, &["explain", "--json"]).stdout).unwrap();
+    assert_eq!(told["drifts"][0]["percent_per_hour"], 1.4);
+    let one: Value = serde_json::from_slice(&run(dir, &["explain", id, "--json"]).stdout).unwrap();
+    assert_eq!((one["incidents"][0]["id"].as_str(), one.get("drifts")), (Some(id), None));
     let late = run(dir, &["rediagnose", "--from", "1h", "--to", "2h"]);
     assert!(!late.status.success() && text(&late).contains("not before"), "{}", text(&late));
 }

@@ -13,7 +13,9 @@ use model::units::MINUTE_MS;
 
 use super::rows::row;
 use super::seen::{Registry, Seen};
-use crate::store::{Detected, IncidentQuery, IncidentRow, Reader, Revisions, Span, StoreError};
+use crate::store::{
+    Detected, DriftRow, IncidentQuery, IncidentRow, Reader, Revisions, Span, StoreError,
+};
 
 /// After a minute's end, for events on their way.
 const GRACE_MS: i64 = 15_000;
@@ -79,7 +81,6 @@ impl Fleet {
             self.registry.judge(&mut self.live, &seen, minute);
             self.open.push_back(Minute { seen, revisions });
             self.tell(minute, now_ms, &mut found);
-            self.note_drifts();
             if self.open.len() > REOPENED {
                 self.settle(minute, &mut found);
             }
@@ -137,7 +138,7 @@ impl Fleet {
         let minute = newest - self.open.len() as i64;
         self.registry.judge(&mut self.settled, &seen, minute);
         self.settled.take_ended();
-        self.settled.take_drifts();
+        self.note_drifts(found);
         if minute % KEEP_EVERY == 0 {
             found.state = Some((minute * MINUTE_MS, self.registry.keep(&self.settled)));
             let from_ms = minute * MINUTE_MS;
@@ -186,17 +187,19 @@ impl Fleet {
         Ok(())
     }
 
-    /// A drift is worth a note, never an incident.
-    fn note_drifts(&mut self) {
-        for drift in self.live.take_drifts() {
+    /// A drift is worth a note, never an incident. What took most of a day may wait until its windows
+    /// can't change any more.
+    fn note_drifts(&mut self, found: &mut Detected) {
+        for drift in self.settled.take_drifts() {
             let Some(cell) = self.registry.cells.get(drift.cell.0) else { continue };
-            tracing::info!(
-                client_id = cell.client_id,
-                target = cell.target,
-                signal = drift.signal.as_str(),
-                percent_per_hour = drift.percent_per_hour,
-                "it has become slower for hours"
-            );
+            found.drifts.push(DriftRow {
+                client_id: cell.client_id.clone(),
+                target: cell.target.clone(),
+                signal: drift.signal.as_str().to_owned(),
+                percent_per_hour: (drift.percent_per_hour * 1e3).round() / 1e3,
+                since_ts: drift.since * MINUTE_MS,
+                noted_ts: drift.noted_at * MINUTE_MS,
+            });
         }
     }
 
@@ -226,6 +229,7 @@ fn tell(
         }
     }
     live.take_ended();
+    live.take_drifts();
 }
 
 fn minutes(from: i64, to: i64) -> Span {

@@ -5,6 +5,7 @@ pub use model::detect::{Severity, UnknownSeverity};
 use model::diagnosis::{CellWindow, Label};
 use serde::{Deserialize, Serialize};
 
+use super::drifts::DriftRow;
 use super::reader::Cell;
 use super::windows::Span;
 
@@ -113,11 +114,18 @@ pub struct Revisions {
 pub struct Detected {
     /// Incidents that are new, or have changed.
     pub incidents: Vec<IncidentRow>,
+    /// Drifts that were noted.
+    pub drifts: Vec<DriftRow>,
     /// How the detector stands after a minute: its start, and the state.
     pub state: Option<(i64, Vec<u8>)>,
 }
 
 impl Detected {
+    /// Whether nothing is to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.incidents.is_empty() && self.drifts.is_empty() && self.state.is_none()
+    }
+
     /// Notes an incident, in place of what was noted of it before.
     pub(crate) fn put(&mut self, row: IncidentRow) {
         match self.incidents.iter_mut().find(|kept| kept.id == row.id) {

@@ -9,6 +9,7 @@ mod clients;
 mod cohorts;
 mod connection;
 mod diagnoses;
+mod drifts;
 mod failure;
 mod gaps;
 mod incidents;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::alerts::{AlertQuery, AlertRow, ReceiverFares, Told};
 use super::cohorts::{self, Cohort, CohortQuery, GroupBy, Kept};
 use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
+use super::drifts::{DriftQuery, DriftRow};
 use super::gaps::{GapQuery, GapRow};
 use super::incidents::{FleetWindow, IncidentQuery, IncidentRow, Revisions};
 use super::rollups::{Rollup, RollupTask};
@@ -232,6 +233,15 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.incidents(query),
             Backend::Postgres(reader) => reader.incidents(query),
+        }
+    }
+
+    /// Drifts, the newest first. Whether there were more than the limit is the second part of the
+    /// answer.
+    pub fn drifts(&self, query: &DriftQuery) -> Result<(Vec<DriftRow>, bool), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.drifts(query),
+            Backend::Postgres(reader) => reader.drifts(query),
         }
     }
 

@@ -6,6 +6,7 @@ pub(super) mod backup;
 mod cohorts;
 mod connection;
 mod diagnoses;
+mod drifts;
 mod gaps;
 mod incidents;
 mod inspect;

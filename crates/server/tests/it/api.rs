@@ -8,7 +8,7 @@ use model::units::{MINUTE_MS, Minute};
 use model::{Event, Gap};
 use serde_json::Value;
 use server::aggregator::Settings;
-use server::store::Scope;
+use server::store::{Detected, DriftRow, Scope};
 use server::{api, diagnoser, ingest::Auth};
 use tower::ServiceExt;
 
@@ -273,6 +273,30 @@ async fn what_probes_lost_and_what_was_set_aside_is_told() {
 }
 
 #[tokio::test]
+async fn what_grows_slowly_is_told() {
+    let api = Api::new();
+    let noted = |client: &str| DriftRow {
+        client_id: client.to_owned(),
+        target: TARGET.to_owned(),
+        signal: "tcp".to_owned(),
+        percent_per_hour: 1.4,
+        since_ts: T0 - 1_200 * MINUTE_MS,
+        noted_ts: T0,
+    };
+    let found = Detected { drifts: vec![noted("a"), noted("b")], ..Detected::default() };
+    api.running.aggregator.detect(found).await.unwrap();
+    let body = api.get("/api/v1/drifts?client_id=a&target=https://t.example/").await;
+    let row = serde_json::json!({
+        "client_id": "a", "target": TARGET, "signal": "tcp", "percent_per_hour": 1.4,
+        "since_ts": T0 - 1_200 * MINUTE_MS, "noted_ts": T0,
+    });
+    assert_eq!((&body["drifts"], &body["truncated"]), (&Value::Array(vec![row]), &false.into()));
+    assert_eq!(api.get("/api/v1/drifts?limit=1").await["truncated"], true);
+    let before = format!("/api/v1/drifts?to={T0}");
+    assert_eq!(api.get(&before).await["drifts"], Value::Array(vec![]));
+}
+
+#[tokio::test]
 async fn diagnoses_are_told_with_their_numbers() {
     let api = Api::new();
     let start = Minute::of_ms(T0).plus(-20);
@@ -313,6 +337,7 @@ async fn a_wrong_parameter_is_named() {
         ("summary?client=a", "client"),
         ("summary?target=", "target"),
         ("diagnoses?open=maybe", "open"),
+        ("drifts?open=true", "open"),
         ("scores?profile=films", "profile"),
         ("scores?group_by=moon", "group_by"),
         ("scores?limit=1001", "limit"),

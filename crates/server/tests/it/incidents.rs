@@ -8,7 +8,7 @@ use model::units::MINUTE_MS;
 use model::{ClientId, ErrorStage, Event, Micros, Target, event::Timings};
 use server::aggregator::Settings;
 use server::diagnoser::{self, Fleet};
-use server::store::{IncidentQuery, IncidentRow, Severity};
+use server::store::{Detected, DriftQuery, DriftRow, IncidentQuery, IncidentRow, Severity, Span};
 use uuid::Uuid;
 
 use crate::world::{ALWAYS, Running, T0, World, on_both_stores};
@@ -18,6 +18,7 @@ on_both_stores! {
     a_restart_at_any_moment_changes_nothing,
     late_events_take_an_incident_back,
     an_outage_and_a_certificate_are_told_apart_in_the_next_minute,
+    what_grows_for_most_of_a_day_is_noted_once,
 }
 
 const CLIENTS: [(&str, &str); 4] =
@@ -215,4 +216,60 @@ async fn an_outage_and_a_certificate_are_told_apart_in_the_next_minute(world: Wo
     assert_eq!(certificate.label, Label::Certificate);
     assert_eq!((&*certificate.scope_type, &*certificate.scope_id), ("target", TARGETS[0]));
     assert_eq!(certificate.body.evidence.failures["certificate"], EACH * CLIENTS.len() as u64);
+}
+
+/// What is noted of a cell, or of all.
+fn drifts(world: &World, client: Option<&str>) -> Vec<DriftRow> {
+    let client_id = client.map(ToOwned::to_owned);
+    let query = DriftQuery { client_id, target: None, span: ALWAYS, limit: 100 };
+    world.reader().drifts(&query).unwrap().0
+}
+
+/// A minute of one client, whose connects take 1.4 % more each hour.
+fn slower_minute(minute: i64) -> Vec<Event> {
+    let growth = 1.014_f64.powf(minute as f64 / 60.0);
+    let mut events = fleet_minute(minute, 0, None);
+    events.retain(|event| event.client.as_str() == "d" && event.target.as_str() == TARGETS[0]);
+    for event in &mut events {
+        let tcp = event.timings.tcp.as_mut().unwrap();
+        *tcp = Micros((tcp.0 as f64 * growth) as u64);
+    }
+    events
+}
+
+async fn what_grows_for_most_of_a_day_is_noted_once(world: World) {
+    const HOURS: i64 = 23;
+    let running = world.start(settings());
+    for hour in 0..HOURS {
+        let events = (60 * hour..60 * (hour + 1)).flat_map(slower_minute).collect();
+        running.aggregator.submit(events).await.unwrap();
+    }
+    let mut fleet = Fleet::default();
+    judge(&world, &running, &mut fleet, 60 * 21).await;
+    // Another program goes on from an older state, and meets the same minutes.
+    judge(&world, &running, &mut Fleet::default(), 60 * 22).await;
+    judge(&world, &running, &mut fleet, 60 * HOURS - 1).await;
+    let [drift] = &drifts(&world, None)[..] else { panic!("{:#?}", drifts(&world, None)) };
+    assert_eq!((&*drift.client_id, &*drift.target, &*drift.signal), ("d", TARGETS[0], "tcp"));
+    assert!((1.0..1.8).contains(&drift.percent_per_hour), "{drift:?}");
+    assert!(drift.since_ts < at(60) && drift.noted_ts >= at(60 * 19), "{drift:?}");
+    assert_eq!(incidents(&world), []);
+
+    // Who judges from another beginning notes it at another hour: the day has its note already.
+    let on = |hours: i64, signal: &str| DriftRow {
+        noted_ts: drift.noted_ts + hours * 60 * MINUTE_MS,
+        signal: signal.to_owned(),
+        ..drift.clone()
+    };
+    for row in [on(-23, "dns"), on(0, "dns"), on(23, "dns"), on(24, "ttfb")] {
+        let found = Detected { drifts: vec![row], ..Detected::default() };
+        running.aggregator.detect(found).await.unwrap();
+    }
+    assert_eq!(drifts(&world, None), [on(24, "ttfb"), drift.clone()]);
+    assert_eq!((drifts(&world, Some("d")).len(), drifts(&world, Some("a")).len()), (2, 0));
+    let until = Span { from_ms: 0, to_ms: drift.noted_ts };
+    let query = DriftQuery { client_id: None, target: None, span: until, limit: 1 };
+    assert_eq!(world.reader().drifts(&query).unwrap(), (vec![], false));
+    let query = DriftQuery { span: ALWAYS, ..query };
+    assert_eq!(world.reader().drifts(&query).unwrap(), (vec![on(24, "ttfb")], true));
 }

@@ -7,8 +7,8 @@ use model::{Event, Target};
 use server::aggregator::{Aggregator, Applied, Settings, Unavailable};
 use server::store::tokens::{id_of, sha256};
 use server::store::{
-    CohortQuery, DiagnosisQuery, Grain, GroupBy, Judged, Reader, Retention, Rolled, Rollup, Scope,
-    Span, SummaryQuery, WindowQuery, schema,
+    CohortQuery, Detected, DiagnosisQuery, DriftQuery, DriftRow, Grain, GroupBy, Judged, Reader,
+    Retention, Rolled, Rollup, Scope, Span, SummaryQuery, WindowQuery, schema,
 };
 use server::{diagnoser, rollup};
 
@@ -326,7 +326,19 @@ async fn ids_outlive_the_events_that_are_accepted_and_windows_outlive_ids(world:
     let mut writer = world.store.writer().unwrap();
     let old = [100, 20, 9, 7, 0].map(|days| event("c", days, T0 - days.cast_signed() * DAY_MS));
     writer.apply(&[old.to_vec()], T0).unwrap();
+    let drift = |days: i64| DriftRow {
+        client_id: "c".to_owned(),
+        target: TARGET.to_owned(),
+        signal: "dns".to_owned(),
+        percent_per_hour: 1.0,
+        since_ts: T0 - (days + 1) * DAY_MS,
+        noted_ts: T0 - days * DAY_MS,
+    };
+    let found = Detected { drifts: vec![drift(100), drift(20)], ..Detected::default() };
+    writer.detect(&found).unwrap();
     prune(&world, T0);
+    let every = DriftQuery { client_id: None, target: None, span: ALWAYS, limit: 10 };
+    assert_eq!(world.reader().drifts(&every).unwrap().0, [drift(20)]);
     // The window of 100 days is gone; the oldest event that ingest accepts is still known.
     assert_eq!(world.windows().len(), 4);
     assert_eq!(writer.apply(&[old[3..].to_vec()], T0).unwrap(), [2]);

@@ -4,23 +4,38 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 use model::units::MINUTE_MS;
-use server::store::IncidentRow;
+use server::store::{DriftRow, IncidentRow};
 
 use crate::commands::report::view::clock;
 use crate::render::{Ink, Style};
 
 const WHEN: &str = "%Y-%m-%d %H:%M";
 
-/// A line for each, the newest first.
-pub(super) fn list(rows: &[IncidentRow], more: bool, zone: &TimeZone, style: Style) -> String {
-    if rows.is_empty() {
-        return "No incidents. `qoe explain --since 7d` looks further back.\n".to_owned();
-    }
+/// A line for each, the newest first; what grows slowly after the incidents.
+pub(super) fn list(
+    rows: &[IncidentRow],
+    drifts: &[DriftRow],
+    more: bool,
+    zone: &TimeZone,
+    style: Style,
+) -> String {
     let mut out = String::new();
+    if rows.is_empty() {
+        out.push_str("No incidents. `qoe explain --since 7d` looks further back.\n");
+    }
     for row in rows {
         let label =
             style.paint(if row.end_ts.is_none() { Ink::Bad } else { Ink::Notice }, row.label);
         _ = writeln!(out, "{}  {}  {label}  {}", row.id, lasted(row, zone), row.body.text);
+    }
+    if !drifts.is_empty() {
+        _ = writeln!(out, "\nSlower for hours, and no incident:");
+    }
+    for row in drifts {
+        let (noted, since) = (clock(row.noted_ts, zone, WHEN), clock(row.since_ts, zone, WHEN));
+        let (client, target, by) = (&row.client_id, &row.target, row.percent_per_hour);
+        let signal = style.paint(Ink::Notice, &row.signal);
+        _ = writeln!(out, "{noted}  {client}  {target}  {signal} {by:+.1} % an hour since {since}");
     }
     if more {
         out.push_str("There are more.\n");

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::connection::{Connection, Value};
 use super::reader::limit_of;
 use super::time::Time;
-use super::{Failure, Reader};
+use super::{Failure, Reader, drifts};
 use crate::store::incidents::STATES;
 use crate::store::windows::kept_window;
 use crate::store::{
@@ -20,7 +20,9 @@ pub(super) fn record(conn: &Connection, found: &Detected) -> Result<(), StoreErr
     let kept = found.incidents.iter().map(Kept::of).collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<Vec<Value<'_>>> = kept.iter().map(Kept::values).collect();
     conn.transaction(doing, |conn| {
-        put(conn, &rows, found.state.as_ref()).map_err(StoreError::postgres(doing))
+        put(conn, &rows, found.state.as_ref())
+            .and_then(|()| drifts::note(conn, &found.drifts))
+            .map_err(StoreError::postgres(doing))
     })
 }
 

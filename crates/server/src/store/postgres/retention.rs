@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 use super::connection::Connection;
 use super::partitions::{AGG_1M, EVENTS_SEEN, Table};
 use super::time::Time;
-use super::{Failure, StoreError, alerts, gaps, incidents};
+use super::{Failure, StoreError, alerts, drifts, gaps, incidents};
 use crate::store::{Pruned, Retention, Rollup};
 
 /// Rows of one table that a step removes at most.
@@ -41,7 +41,8 @@ pub(super) fn prune(
         let incidents = incidents::prune(conn, windows_from_ms, ROWS)?;
         let gaps = gaps::prune(conn, windows_from_ms)?;
         let alerts = alerts::prune(conn, windows_from_ms)?;
-        let mut rows = vec![diagnoses, incidents, gaps, alerts];
+        let drifts = drifts::prune(conn, windows_from_ms, ROWS)?;
+        let mut rows = vec![diagnoses, incidents, gaps, alerts, drifts];
         for (rollup, delete) in [(Rollup::Hour, HOURS), (Rollup::Day, DAYS)] {
             let from_ms = keep.rollups_from_ms(rollup, present);
             rows.push(conn.execute(delete, &[&Time(from_ms), &ROWS])?);

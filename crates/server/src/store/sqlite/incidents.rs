@@ -5,6 +5,7 @@ use model::units::{MINUTE_MS, Minute};
 use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::Reader;
+use super::drifts;
 use super::windows::limit_of;
 use crate::store::incidents::STATES;
 use crate::store::windows::kept_window;
@@ -36,6 +37,7 @@ pub(super) fn record(tx: &Transaction<'_>, found: &Detected) -> rusqlite::Result
             body,
         ))?;
     }
+    drifts::note(tx, &found.drifts)?;
     if let Some((minute_ms, state)) = &found.state {
         tx.execute("INSERT OR REPLACE INTO detector_state VALUES (?1, ?2)", (minute_ms, state))?;
         tx.execute(

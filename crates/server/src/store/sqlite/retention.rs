@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::windows::limit_of;
-use super::{alerts, gaps, incidents};
+use super::{alerts, drifts, gaps, incidents};
 use crate::store::{Pruned, Retention, Rollup, StoreError};
 
 /// Where the sweep over cells has come to.
@@ -39,6 +39,7 @@ pub(super) fn prune(
         }
         rolled += gaps::prune(tx, keep.windows_from_ms(present))?;
         rolled += incidents::prune(tx, keep.windows_from_ms(present), ROWS)?;
+        rolled += drifts::prune(tx, keep.windows_from_ms(present), ROWS)?;
         rolled += alerts::prune(tx, keep.windows_from_ms(present))?;
         Ok(Pruned { seen, windows: windows + rolled, more: seen == ROWS || !swept || rolled > 0 })
     };
