@@ -46,8 +46,15 @@ impl Inside {
 
 async fn server(listener: TcpListener, data_dir: PathBuf) -> anyhow::Result<()> {
     let local_client_id = "bench".to_owned();
-    let cfg =
-        AllInOne { data_dir, listener, tls: None, local: None, local_client_id, alerts: None };
+    let cfg = AllInOne {
+        data_dir,
+        listener,
+        tls: None,
+        local: None,
+        local_client_id,
+        alerts: None,
+        topology: model::detect::Topology::default(),
+    };
     all_in_one(cfg, at_end_of_input()).await
 }
 

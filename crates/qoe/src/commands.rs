@@ -38,6 +38,7 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use ::probe::parse_span;
+use model::detect::Topology;
 use server::alert::config as alerts;
 
 use crate::cli::Options;
@@ -88,6 +89,11 @@ impl Context {
             .or_else(settings::default_data_dir)
             .context("there is no home directory to keep data in; name one with --data-dir DIR")
     }
+}
+
+/// Who is where, by the file of the flag.
+fn topology(flag: Option<&Path>) -> anyhow::Result<Topology> {
+    Ok(flag.map(server::topology::load).transpose()?.unwrap_or_default())
 }
 
 /// One thread: for what measures (a scheduler's hand-over would end up in the timings) and for

@@ -92,12 +92,12 @@ pub async fn run(
     store: Store,
     aggregator: Aggregator,
     now: fn() -> i64,
+    mut fleet: Fleet,
     fares: Fares,
     shutdown: CancellationToken,
 ) {
     let mut pause = TICK;
     let mut leadership = store.leadership("diagnoser");
-    let mut fleet = Fleet::default();
     while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         let began = Instant::now();
         let held;
@@ -106,7 +106,7 @@ pub async fn run(
             Ok(true) => judge_and_merge(&store, &aggregator, &mut fleet, now()).await,
             Ok(false) => {
                 // Another one goes on from here.
-                fleet = Fleet::default();
+                fleet.take();
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -142,7 +142,7 @@ pub async fn detect(
     now_ms: i64,
 ) -> Result<bool, StepError> {
     // Where it fails, another one begins from how the last one stood.
-    let mut own = std::mem::take(fleet);
+    let mut own = fleet.take();
     let look = move |reader: &Reader| own.step(reader, now_ms).map(|found| (own, found));
     let (own, found) = store.read(look).await?;
     let more = found.is_some();

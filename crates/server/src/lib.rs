@@ -14,3 +14,4 @@ pub mod partition;
 pub mod roles;
 pub mod rollup;
 pub mod store;
+pub mod topology;

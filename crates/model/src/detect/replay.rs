@@ -44,6 +44,23 @@ pub struct Topology {
     pub resolvers: HashMap<Arc<str>, Arc<str>>,
 }
 
+impl Topology {
+    /// Where a cell is that says of itself that it is there: site and provider by the topology first. The
+    /// resolver that was asked is truer than the one that should be, where it is known.
+    pub fn place(&self, told: Place) -> Place {
+        let known = self.clients.get(&told.client);
+        let asked = told.resolver.as_ref().and_then(|told| self.resolvers.get(told));
+        Place {
+            site: known.and_then(|place| place.site.clone()).or(told.site),
+            isp: known.and_then(|place| place.isp.clone()).or(told.isp),
+            resolver: (asked.cloned())
+                .or_else(|| known.and_then(|place| place.resolver.clone()))
+                .or(told.resolver),
+            ..told
+        }
+    }
+}
+
 /// What is said of a window, when no event can change it any more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
@@ -275,7 +292,15 @@ impl Replay {
             self.tally.late += 1;
             self.dirty = true;
         }
-        let place = place(&self.topology, &event);
+        let told = &event.beside;
+        let place = self.topology.place(Place {
+            client: Arc::clone(&event.client),
+            target: Arc::clone(&event.target),
+            site: told.site.clone(),
+            isp: told.isp.clone(),
+            resolver: told.resolver.clone(),
+            address: None,
+        });
         if let Some(address) = &event.beside.address {
             let known = self.addresses.entry(Arc::clone(&event.target)).or_default();
             if !known.contains(address) && known.len() < MOST_ADDRESSES {
@@ -441,24 +466,4 @@ fn judge(
         seen.push((CellId(cell), observation));
     }
     engine.advance(now, seen)
-}
-
-fn place(topology: &Topology, event: &Sighting) -> Place {
-    let known = topology.clients.get(&event.client);
-    let told = &event.beside;
-    let or = |known: Option<&Option<Arc<str>>>, told: &Option<Arc<str>>| {
-        known.cloned().flatten().or_else(|| told.clone())
-    };
-    Place {
-        client: Arc::clone(&event.client),
-        target: Arc::clone(&event.target),
-        site: or(known.map(|place| &place.site), &told.site),
-        isp: or(known.map(|place| &place.isp), &told.isp),
-        // The resolver that was asked is truer than the one that should be, where it is known.
-        resolver: (told.resolver.as_ref())
-            .and_then(|told| topology.resolvers.get(told).cloned())
-            .or_else(|| known.and_then(|place| place.resolver.clone()))
-            .or_else(|| told.resolver.clone()),
-        address: None,
-    }
 }

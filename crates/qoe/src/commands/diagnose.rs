@@ -2,7 +2,6 @@
 
 mod classic;
 mod json;
-mod topology;
 mod view;
 
 use std::fs::File;
@@ -52,7 +51,7 @@ const MAX_LINE: u64 = 16 << 10;
 const MOST_TOLD: u64 = 5;
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let topology = args.topology.as_deref().map(topology::load).transpose()?.unwrap_or_default();
+    let topology = super::topology(args.topology.as_deref())?;
     let input: Box<dyn Read> = match args.events.to_str() {
         Some("-") => Box::new(io::stdin().lock()),
         _ => Box::new(open(&args.events)?),

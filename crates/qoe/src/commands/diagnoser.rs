@@ -25,12 +25,16 @@ pub(crate) struct Args {
     /// Who is told of incidents: docs/alerts.md [default: nobody]
     #[arg(long, value_name = "FILE")]
     alerts: Option<PathBuf>,
+    /// Who is where, a file: docs/diagnosis.md [default: what events say]
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     super::serve(async {
         let stop = signals::stop_on_signal()?;
         let role = Diagnosing {
+            topology: super::topology(args.topology.as_deref())?,
             store: args.database.location(context)?,
             door: args.door.open(8463, context).await?,
             keep_ids: context.keep_ids(args.keep_ids),

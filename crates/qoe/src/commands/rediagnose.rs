@@ -1,5 +1,6 @@
 //! `qoe rediagnose`: judges a stretch of the past again, as the rules of this program have it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// Until when [default: now]
     #[arg(long, value_name = "TIME", value_parser = since::parse)]
     to: Option<Since>,
+    /// Who is where, a file: docs/diagnosis.md [default: what events say]
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -44,6 +48,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     if from_ms >= to_ms {
         bail!("--from is not before --to: there is nothing to judge");
     }
+    let topology = super::topology(args.topology.as_deref())?;
     let location = args.store.location(context)?;
     // Also an embedded store is one's own while this writes.
     let _lock = match &location {
@@ -57,7 +62,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     progress.step("judging again");
     let told = |at: i64| progress.update(&clock(at, &zone, "%Y-%m-%d %H:%M"));
     let span = Span { from_ms, to_ms };
-    let done = diagnoser::rediagnose(&reader, span, now.as_millisecond(), told)?;
+    let done = diagnoser::rediagnose(&reader, span, topology, now.as_millisecond(), told)?;
     if !args.dry_run {
         Writer::open(&location)?.detect(&done.found)?;
     }

@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Who is told of incidents: docs/alerts.md [default: nobody]
     #[arg(long, value_name = "FILE")]
     alerts: Option<PathBuf>,
+    /// Who is where, a file: docs/diagnosis.md [default: what events say]
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
     /// DNS server the probe asks instead of the system's, with or without a port
     #[arg(long, value_name = "ADDR")]
     resolver: Option<Resolver>,
@@ -66,6 +69,7 @@ async fn up(args: &Args, context: &Context) -> Outcome {
     let dir = context.data_dir(args.data_dir.clone())?;
     let probe = Probe::plan(args, settings)?;
     let alerts = context.alerts(args.alerts.as_deref())?;
+    let topology = super::topology(args.topology.as_deref())?;
     let door = args.door.open(8460, context).await?;
     let url = door::url(&door)?;
     let Door { listener, tls } = door;
@@ -87,6 +91,7 @@ async fn up(args: &Args, context: &Context) -> Outcome {
         local,
         local_client_id: client_id.clone(),
         alerts,
+        topology,
     };
     // The server outlives the probe, which has measurements to hand in when it is stopped.
     let stop_server = CancellationToken::new();

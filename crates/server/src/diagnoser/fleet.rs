@@ -7,8 +7,9 @@
 //! if it had never stopped: the same windows give the same incidents.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use model::detect::{Engine, id_text};
+use model::detect::{Engine, Topology, id_text};
 use model::units::MINUTE_MS;
 
 use super::rows::row;
@@ -37,6 +38,7 @@ const MOST_OPEN: usize = 10_000;
 /// The detector with what it has seen.
 #[derive(Default)]
 pub struct Fleet {
+    topology: Arc<Topology>,
     registry: Registry,
     /// As it stood before the oldest minute that can still change, and as it stands.
     settled: Engine,
@@ -48,6 +50,8 @@ pub struct Fleet {
     /// Incidents as they were last written, by number.
     told: BTreeMap<String, IncidentRow>,
     waiting_since: Option<i64>,
+    /// It was told whom the topology names and nobody has seen.
+    unseen_told: bool,
 }
 
 struct Minute {
@@ -56,6 +60,19 @@ struct Minute {
 }
 
 impl Fleet {
+    /// Of a fleet of which this is known.
+    pub fn of(topology: Arc<Topology>) -> Self {
+        let registry = Registry::of(Arc::clone(&topology));
+        Self { topology, registry, ..Self::default() }
+    }
+
+    /// Puts one that has seen nothing in its place.
+    pub(super) fn take(&mut self) -> Self {
+        // What was told once is not told again.
+        let next = Self { unseen_told: self.unseen_told, ..Self::of(Arc::clone(&self.topology)) };
+        std::mem::replace(self, next)
+    }
+
     /// Judges what has ended by then, at most some minutes of it; gives what is to be written, or
     /// `None` where nothing is due.
     ///
@@ -86,10 +103,28 @@ impl Fleet {
             }
         }
         self.next = Some(last + 1);
+        if last == ended && !std::mem::replace(&mut self.unseen_told, true) {
+            self.tell_unseen();
+        }
         if (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
             self.look_again(reader, now_ms, &mut found)?;
         }
         Ok(Some(found))
+    }
+
+    /// A name that is nobody's may be misspelt.
+    fn tell_unseen(&self) {
+        const EXAMPLES: usize = 3;
+        let unseen = self.registry.unseen();
+        if unseen.is_empty() {
+            return;
+        }
+        let examples: Vec<_> = unseen.iter().take(EXAMPLES).collect();
+        tracing::warn!(
+            clients = unseen.len(),
+            ?examples,
+            "the topology names clients of which nothing was ever measured"
+        );
     }
 
     /// The next minute, from how it stood when it was last written down.
@@ -99,7 +134,7 @@ impl Fleet {
         }
         let oldest_ms = now_ms - BEGIN_MS;
         if let Some((minute_ms, state)) = reader.detector_state(i64::MAX)? {
-            match Registry::restore(&state) {
+            match Registry::restore(&state, Arc::clone(&self.topology)) {
                 Ok((registry, engine)) => {
                     (self.registry, self.settled) = (registry, engine);
                     self.live = self.settled.clone();

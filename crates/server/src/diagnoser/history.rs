@@ -1,8 +1,9 @@
 //! A stretch of the past judged again, as the rules of this program have it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use model::detect::{Engine, id_text};
+use model::detect::{Engine, Topology, id_text};
 use model::units::MINUTE_MS;
 
 use super::rows::row;
@@ -34,12 +35,13 @@ pub struct Rediagnosed {
 pub fn rediagnose(
     reader: &Reader,
     span: Span,
+    topology: Topology,
     now_ms: i64,
     told: impl Fn(i64),
 ) -> Result<Rediagnosed, StoreError> {
     let mut done = Rediagnosed::default();
     let (kept, _) = reader.incidents(&IncidentQuery::new(span, MOST_KEPT))?;
-    let (mut registry, mut engine) = (Registry::default(), Engine::default());
+    let (mut registry, mut engine) = (Registry::of(Arc::new(topology)), Engine::default());
     let mut still = BTreeSet::new();
     let mut at_ms = reader.first_window(span.from_ms - BEFORE_MS)?.unwrap_or(span.to_ms);
     while at_ms < span.to_ms {

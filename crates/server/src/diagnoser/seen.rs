@@ -1,9 +1,9 @@
 //! What was seen of a fleet in a minute, and the cells by their numbers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::detect::{CellId, Engine, Observation, Place};
+use model::detect::{CellId, Engine, Observation, Place, Topology};
 use model::window::{Place as Kind, Window};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,7 @@ pub(super) struct Registry {
     pub(super) cells: Vec<Cell>,
     ids: HashMap<Cell, usize>,
     addresses: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    topology: Arc<Topology>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +69,34 @@ pub(super) enum RestoreError {
 }
 
 impl Registry {
+    /// Of a fleet of which this is known.
+    pub(super) fn of(topology: Arc<Topology>) -> Self {
+        let mut registry = Self::default();
+        registry.take(topology);
+        registry
+    }
+
+    fn take(&mut self, topology: Arc<Topology>) {
+        for (target, addresses) in &topology.addresses {
+            let known = self.addresses.entry(Arc::clone(target)).or_default();
+            for address in addresses {
+                if !known.contains(address) {
+                    known.push(Arc::clone(address));
+                }
+            }
+        }
+        self.topology = topology;
+    }
+
+    /// Clients that the topology names and nobody has seen.
+    pub(super) fn unseen(&self) -> BTreeSet<&str> {
+        let mut unseen: BTreeSet<_> = self.topology.clients.keys().map(|id| &**id).collect();
+        for cell in &self.cells {
+            unseen.remove(&*cell.client_id);
+        }
+        unseen
+    }
+
     /// Reads the windows of some minutes, by minute.
     pub(super) fn read(
         &mut self,
@@ -77,7 +106,7 @@ impl Registry {
         let mut found: BTreeMap<i64, Seen> = BTreeMap::new();
         for kept in reader.fleet_windows(span)? {
             let window = &kept.window.window;
-            let place = place(&kept.cell, window);
+            let place = self.topology.place(place(&kept.cell, window));
             let addresses: Vec<_> = window.facts().names(Kind::Address).cloned().collect();
             for address in &addresses {
                 let known = self.addresses.entry(Arc::clone(&place.target)).or_default();
@@ -140,14 +169,19 @@ impl Registry {
         [&[VERSION], packed.as_slice()].concat()
     }
 
-    /// What [`Self::keep`] wrote.
-    pub(super) fn restore(bytes: &[u8]) -> Result<(Self, Engine), RestoreError> {
+    /// What [`Self::keep`] wrote, with what is known of the fleet now.
+    pub(super) fn restore(
+        bytes: &[u8],
+        topology: Arc<Topology>,
+    ) -> Result<(Self, Engine), RestoreError> {
         let Some((&VERSION, packed)) = bytes.split_first() else {
             return Err(RestoreError::Version);
         };
         let Kept { cells, addresses, engine } = postcard::from_bytes(&zstd::decode_all(packed)?)?;
         let ids = cells.iter().cloned().zip(0..).collect();
-        Ok((Self { cells, ids, addresses }, engine))
+        let mut registry = Self { cells, ids, addresses, ..Self::default() };
+        registry.take(topology);
+        Ok((registry, engine))
     }
 }
 
@@ -160,5 +194,19 @@ fn place(cell: &Cell, window: &Window) -> Place {
         isp: facts.most(Kind::Isp).cloned(),
         resolver: facts.most(Kind::Resolver).cloned(),
         address: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_the_topology_names_and_nobody_has_seen_is_known() {
+        let clients = ["a", "b", "c"].map(|id| (id.into(), Place::default())).into();
+        let topology = Topology { clients, ..Topology::default() };
+        let mut registry = Registry::of(Arc::new(topology));
+        registry.number(Cell { client_id: "b".to_owned(), target: "t".to_owned() });
+        assert_eq!(registry.unseen().into_iter().collect::<Vec<_>>(), ["a", "c"]);
     }
 }

@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use model::detect::Topology;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::tell::Telling;
 use crate::aggregator::{self, Aggregator};
 use crate::alert;
+use crate::api;
 use crate::clock::now_ms;
+use crate::diagnoser::{self, Fleet};
 use crate::health::{self, Checks};
 use crate::ingest::accept::{self, AcceptLimits};
 use crate::ingest::{self, Auth, Sink, auth, problem};
 use crate::store::{self, Retention, Scope, Store, Tokens, tokens};
-use crate::{api, diagnoser};
 
 /// Everything on one machine: ingest, aggregator, store, diagnoser and read API on one port.
 pub struct AllInOne {
@@ -34,6 +36,8 @@ pub struct AllInOne {
     pub local_client_id: String,
     /// Who is told of incidents; nobody where there is none.
     pub alerts: Option<Arc<alert::config::Config>>,
+    /// What is known of who is where.
+    pub topology: Topology,
 }
 
 /// In the data directory: the token the local probe sends with, mode 0600.
@@ -44,7 +48,7 @@ pub const LOCAL_READ_TOKEN: &str = "local-read.token";
 /// Runs until `shutdown`, then stops accepting, lets requests in flight end, commits what was
 /// taken, and returns.
 pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let AllInOne { data_dir, listener, tls, local, local_client_id, alerts } = cfg;
+    let AllInOne { data_dir, listener, tls, local, local_client_id, alerts, topology } = cfg;
     let ingest_settings = ingest::Settings::default();
     let settings = aggregator::Settings {
         retention: Retention::for_events_up_to(ingest_settings.events.max_age_ms),
@@ -77,6 +81,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
         store,
         aggregator.clone(),
         now_ms,
+        Fleet::of(Arc::new(topology)),
         diagnoser::Fares::default(),
         stop_judging.clone(),
     );

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use model::detect::Topology;
 use tokio_util::sync::CancellationToken;
 
 use super::Door;
@@ -12,7 +13,7 @@ use super::tell::Telling;
 use crate::aggregator::{self, Aggregator};
 use crate::alert;
 use crate::clock::now_ms;
-use crate::diagnoser;
+use crate::diagnoser::{self, Fleet};
 use crate::health::{self, Check, Checks};
 use crate::store::{Location, Retention};
 
@@ -26,6 +27,8 @@ pub struct Diagnosing {
     pub keep_ids: Duration,
     /// Who is told of incidents; nobody where there is none.
     pub alerts: Option<Arc<alert::config::Config>>,
+    /// What is known of who is where.
+    pub topology: Topology,
 }
 
 /// Judges windows until `shutdown`. Of several, one acts; another takes over when it is gone.
@@ -49,7 +52,8 @@ pub async fn diagnoser(cfg: Diagnosing, shutdown: CancellationToken) -> anyhow::
 
     let mut telling = Telling::start(cfg.alerts, &store, &aggregator)?;
     let stop = shutdown.child_token();
-    let judging = diagnoser::run(store, aggregator.clone(), now_ms, fares, stop.clone());
+    let fleet = Fleet::of(Arc::new(cfg.topology));
+    let judging = diagnoser::run(store, aggregator.clone(), now_ms, fleet, fares, stop.clone());
     let mut judging = tokio::spawn(judging);
     let broken = tokio::select! {
         ended = &mut judging => {

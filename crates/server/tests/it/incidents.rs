@@ -1,7 +1,10 @@
 //! The detector at work on what is stored: incidents from their onset to their end, whatever the
 //! restarts, and taken back where late events say otherwise.
 
-use model::detect::Payload;
+use std::fs;
+use std::sync::Arc;
+
+use model::detect::{Payload, Topology};
 use model::diagnosis::Label;
 use model::event::Beside;
 use model::units::MINUTE_MS;
@@ -9,6 +12,7 @@ use model::{ClientId, ErrorStage, Event, Micros, Target, event::Timings};
 use server::aggregator::Settings;
 use server::diagnoser::{self, Fleet};
 use server::store::{Detected, DriftQuery, DriftRow, IncidentQuery, IncidentRow, Severity, Span};
+use server::topology;
 use uuid::Uuid;
 
 use crate::world::{ALWAYS, Running, T0, World, on_both_stores};
@@ -19,6 +23,7 @@ on_both_stores! {
     late_events_take_an_incident_back,
     an_outage_and_a_certificate_are_told_apart_in_the_next_minute,
     what_grows_for_most_of_a_day_is_noted_once,
+    sites_and_resolvers_may_be_known_from_the_topology_alone,
 }
 
 const CLIENTS: [(&str, &str); 4] =
@@ -272,4 +277,50 @@ async fn what_grows_for_most_of_a_day_is_noted_once(world: World) {
     assert_eq!(world.reader().drifts(&query).unwrap(), (vec![], false));
     let query = DriftQuery { span: ALWAYS, ..query };
     assert_eq!(world.reader().drifts(&query).unwrap(), (vec![on(24, "ttfb")], true));
+}
+
+/// What a file says of who is where; it names one who is nobody, too.
+fn topology() -> Topology {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("topology.toml");
+    let client = |id: &str, site: &str| format!("[[clients]]\nid = '{id}'\nsite = '{site}'\n");
+    let text = ["a", "b"].map(|id| client(id, "north")).concat()
+        + &["c", "d", "nobody"].map(|id| client(id, "south")).concat()
+        + "[[resolvers]]\nid = 'r1'\naddress = '10.0.0.1'\n";
+    fs::write(&path, text).unwrap();
+    topology::load(&path).unwrap()
+}
+
+async fn sites_and_resolvers_may_be_known_from_the_topology_alone(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::of(Arc::new(topology()));
+    let slow_north: Change = |_, event| {
+        if matches!(event.client.as_str(), "a" | "b") {
+            event.timings.ttfb.as_mut().unwrap().0 += 200_000;
+        }
+    };
+    send(&running, 0..90, 0, None).await;
+    send(&running, 90..95, 0, Some(slow_resolver)).await;
+    send(&running, 95..110, 0, None).await;
+    // The program starts anew, with the same file.
+    judge(&world, &running, &mut fleet, 100).await;
+    fleet = Fleet::of(Arc::new(topology()));
+    send(&running, 110..116, 0, Some(slow_north)).await;
+    judge(&world, &running, &mut fleet, 115).await;
+    let [site, resolver] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert_eq!((&*resolver.scope_type, &*resolver.scope_id), ("resolver", "r1"));
+    assert_eq!((&*site.scope_type, &*site.scope_id), ("site", "north"));
+
+    // The past is judged again by another file, or by none.
+    let span = Span { from_ms: at(80), to_ms: at(116) };
+    let again =
+        |topology| diagnoser::rediagnose(&world.reader(), span, topology, T0, |_| {}).unwrap();
+    let done = again(topology());
+    assert_eq!((done.same, done.found.incidents.len()), (2, 0), "{:#?}", done.found.incidents);
+    let without = again(Topology::default()).found.incidents;
+    assert!(without.iter().any(|row| row.scope_id == "10.0.0.1"), "{without:#?}");
+    assert!(
+        without.iter().all(|row| row.body.withdrawn || row.scope_id != "north"),
+        "{without:#?}"
+    );
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use model::detect::Topology;
 use server::clock::now_ms;
 use server::roles::{AllInOne, LOCAL_INGEST_TOKEN, LOCAL_READ_TOKEN, all_in_one};
 use server::store::Reader;
@@ -25,8 +26,15 @@ async fn start(dir: PathBuf, client_id: &str) -> Role {
     let addr = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let local_client_id = client_id.to_owned();
-    let cfg =
-        AllInOne { data_dir: dir, listener, tls: None, local: None, local_client_id, alerts: None };
+    let cfg = AllInOne {
+        data_dir: dir,
+        listener,
+        tls: None,
+        local: None,
+        local_client_id,
+        alerts: None,
+        topology: Topology::default(),
+    };
     Role { addr, ended: tokio::spawn(all_in_one(cfg, stop.clone())), stop }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::probe::agent::{self, Observer};
 use ::probe::{Identity, Options, Prober};
 use anyhow::Context as _;
+use model::detect::Topology;
 use server::roles::{self, AllInOne};
 use server::store::{Scope, Store};
 use testbed::target::{Target, TargetConfig};
@@ -69,6 +70,7 @@ impl World {
             local: None,
             local_client_id: CLIENTS[0].to_owned(),
             alerts: None,
+            topology: Topology::default(),
         };
         let server = tokio::spawn(roles::all_in_one(role, stop_server.clone()));
         let options =
