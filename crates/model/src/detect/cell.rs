@@ -16,6 +16,9 @@ pub(super) const QUARANTINE: i64 = 5;
 /// Minutes that are kept as they were.
 pub(super) const RECENT: usize = 15;
 
+/// Minutes of silence after which nothing of what was usual is believed any more.
+const FORGOTTEN: i64 = 24 * 60;
+
 /// Minutes whose failures are remembered.
 const FAILS: usize = 240;
 
@@ -49,11 +52,22 @@ const SETTLED: i64 = 60;
 impl Cell {
     /// Holds a minute against the usual and keeps it.
     pub(super) fn see(&mut self, at: i64, seen: Observation) {
+        if self.recent.back().is_some_and(|last| at - last.at > FORGOTTEN) {
+            self.forget();
+        }
         let evidence = weigh(&seen, &self.usual, &self.fails_usual);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(Minute { at, seen, evidence, bad: false, admitted: false });
+    }
+
+    /// Begins anew; how it wanders stays known.
+    fn forget(&mut self) {
+        self.usual.iter_mut().for_each(Usual::forget);
+        self.fails.clear();
+        self.fails_usual = FailsUsual::default();
+        self.recent.clear();
     }
 
     /// The one address that it has reached for long, if there is one.

@@ -26,17 +26,17 @@ on_both_stores! {
     sites_and_resolvers_may_be_known_from_the_topology_alone,
 }
 
-const CLIENTS: [(&str, &str); 4] =
+pub(crate) const CLIENTS: [(&str, &str); 4] =
     [("a", "10.0.0.1"), ("b", "10.0.0.1"), ("c", "10.0.0.2"), ("d", "10.0.0.3")];
-const TARGETS: [&str; 2] = ["https://x.example/", "https://y.example/"];
+pub(crate) const TARGETS: [&str; 2] = ["https://x.example/", "https://y.example/"];
 const EACH: u64 = 6;
 
-fn at(minutes: i64) -> i64 {
+pub(crate) fn at(minutes: i64) -> i64 {
     T0 + minutes * MINUTE_MS
 }
 
 /// The time at which a minute is judged.
-fn after(minute: i64) -> i64 {
+pub(crate) fn after(minute: i64) -> i64 {
     at(minute + 1) + 20_000
 }
 
@@ -45,10 +45,10 @@ fn noise(minute: i64, n: u64) -> u64 {
     (minute.unsigned_abs() * 7_919 + n * 104_729) % 4_001
 }
 
-type Change = fn(&str, &mut Event);
+pub(crate) type Change = fn(&str, &mut Event);
 
 /// A minute of everybody; `ids` tells two of the same minute apart.
-fn fleet_minute(minute: i64, ids: u128, change: Option<Change>) -> Vec<Event> {
+pub(crate) fn fleet_minute(minute: i64, ids: u128, change: Option<Change>) -> Vec<Event> {
     let mut events = Vec::new();
     for (client, resolver) in CLIENTS {
         for (t, target) in TARGETS.into_iter().enumerate() {
@@ -89,7 +89,7 @@ fn fleet_minute(minute: i64, ids: u128, change: Option<Change>) -> Vec<Event> {
     events
 }
 
-fn slow_resolver(resolver: &str, event: &mut Event) {
+pub(crate) fn slow_resolver(resolver: &str, event: &mut Event) {
     if resolver == "10.0.0.1"
         && let Some(dns) = &mut event.timings.dns
     {
@@ -97,23 +97,28 @@ fn slow_resolver(resolver: &str, event: &mut Event) {
     }
 }
 
-async fn send(running: &Running, minutes: std::ops::Range<i64>, ids: u128, change: Option<Change>) {
+pub(crate) async fn send(
+    running: &Running,
+    minutes: std::ops::Range<i64>,
+    ids: u128,
+    change: Option<Change>,
+) {
     let events = minutes.flat_map(|minute| fleet_minute(minute, ids, change)).collect();
     running.aggregator.submit(events).await.unwrap();
 }
 
 /// Has the fleet judged up to a minute.
-async fn judge(world: &World, running: &Running, fleet: &mut Fleet, minute: i64) {
+pub(crate) async fn judge(world: &World, running: &Running, fleet: &mut Fleet, minute: i64) {
     while diagnoser::detect(&world.store, &running.aggregator, fleet, after(minute)).await.unwrap()
     {
     }
 }
 
-fn incidents(world: &World) -> Vec<IncidentRow> {
+pub(crate) fn incidents(world: &World) -> Vec<IncidentRow> {
     world.reader().incidents(&IncidentQuery::new(ALWAYS, 100)).unwrap().0
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings { now: || T0, ..Settings::default() }
 }
 

@@ -6,6 +6,7 @@ mod alert_deliver;
 mod alert_receiver;
 mod alert_store;
 mod api;
+mod bad_input;
 mod bus;
 mod bus_consume;
 mod bus_doors;
