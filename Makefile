@@ -10,7 +10,7 @@ QOE = $(CARGO_TARGET_DIR)/release/qoe
 PROBE = $(CARGO_TARGET_DIR)/$(HOST)/small/qoe-probe
 
 .DEFAULT_GOAL := help
-.PHONY: help build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-injection fuzz chaos chaos-mutants servers install clean
+.PHONY: help build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection fuzz chaos chaos-mutants servers install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ bench-probe: probe ## Print what the probe says against the packets, blackbox_ex
 bench-diagnosis: ## Score diagnoses on worlds whose faults are known (ARGS="--quick")
 	$(CARGO) build --locked --release -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench diagnosis $(ARGS)
+
+bench-fleet: ## Print what the detector costs over the windows of 100,000 cells (ARGS="--cells 20000")
+	$(CARGO) build --locked --release -p qoe-bench
+	$(CARGO_TARGET_DIR)/release/qoe-bench fleet $(ARGS)
 
 bench-injection: ## Inject real faults behind a real link and score what is told (root, 23 min; ARGS="--faults a,b")
 	$(CARGO) build --locked --release -p qoe -p qoe-bench

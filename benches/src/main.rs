@@ -8,6 +8,7 @@ mod bare;
 mod curl;
 mod diagnosis;
 mod exporter;
+mod fleet;
 mod http;
 mod ingest;
 mod injection;
@@ -62,6 +63,8 @@ enum Child {
     },
     /// Score diagnoses against worlds whose faults are known
     Diagnosis(diagnosis::Args),
+    /// Print what the detector costs over the windows of a large fleet
+    Fleet(fleet::Args),
     /// Inject real faults and hold what is told of them against what was done (needs root)
     Injection(injection::Args),
     /// Passes connections on between network namespaces
@@ -76,6 +79,7 @@ impl Child {
         match self {
             Self::Inside { process } => process.run(),
             Self::Diagnosis(args) => diagnosis::run(args),
+            Self::Fleet(args) => fleet::run(&args),
             Self::Injection(args) => injection::run(&args),
             Self::Pass(args) => injection::pass::run(&args),
             Self::Probing(process) => process.run(),
