@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     cells: u64,
     /// Minutes of them; the last ones are measured
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(long, value_name = "N", default_value_t = 65)]
     minutes: i64,
     /// Cells whose day is judged again; 0 leaves that out
     #[arg(long, value_name = "N", default_value_t = 1_000)]
