@@ -422,3 +422,32 @@ fn the_address_is_named_that_alone_is_at_fault() {
     assert_eq!(incident.label, Label::Outage(ErrorStage::Tcp));
     assert_eq!((incident.scope.kind, &*incident.scope.id), (ScopeKind::Address, "192.0.2.2"));
 }
+
+#[test]
+fn a_silent_resolver_is_an_outage_though_its_events_are_set_aside() {
+    let mut replay = Replay::new(Topology::default());
+    let mut id = 0_u128;
+    for minute in 0..95_i64 {
+        for client in ["a", "b"] {
+            for nth in 0..6_i64 {
+                id += 1;
+                let at_ms = 1_700_000_040_000 + minute * 60_000 + nth * 9_000;
+                let silent = minute >= 90;
+                let beside =
+                    Beside { silent, resolver: Some("192.0.2.53".into()), ..Beside::default() };
+                let samples = vec![(Signal::Dns, 5_000 + 97 * nth as u64)];
+                let good = Sighting { samples, ..sighting(id, client, at_ms, Some(at_ms)) };
+                replay.take(match silent {
+                    true => Sighting { troubled: true, samples: Vec::new(), beside, ..good },
+                    false => Sighting { beside, ..good },
+                });
+            }
+        }
+    }
+    replay.finish();
+    let told: Vec<_> = replay.incidents().map(|(incident, _)| incident.clone()).collect();
+    let [incident] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(incident.label, Label::Outage(ErrorStage::Dns));
+    assert_eq!((incident.scope.kind, &*incident.scope.id), (ScopeKind::Resolver, "192.0.2.53"));
+    assert_eq!(incident.onset * 60_000, 1_700_000_040_000 + 90 * 60_000);
+}

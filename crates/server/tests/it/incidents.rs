@@ -18,6 +18,7 @@ on_both_stores! {
     a_restart_at_any_moment_changes_nothing,
     late_events_take_an_incident_back,
     an_outage_and_a_certificate_are_told_apart_in_the_next_minute,
+    a_resolver_that_says_nothing_is_out,
 }
 
 const CLIENTS: [(&str, &str); 4] =
@@ -215,4 +216,27 @@ async fn an_outage_and_a_certificate_are_told_apart_in_the_next_minute(world: Wo
     assert_eq!(certificate.label, Label::Certificate);
     assert_eq!((&*certificate.scope_type, &*certificate.scope_id), ("target", TARGETS[0]));
     assert_eq!(certificate.body.evidence.failures["certificate"], EACH * CLIENTS.len() as u64);
+}
+
+async fn a_resolver_that_says_nothing_is_out(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::default();
+    send(&running, 0..90, 0, None).await;
+    // As the probe tells it, all is set aside.
+    let silence: Change = |resolver, event| {
+        if resolver == "10.0.0.1" {
+            event.failure = Some(ErrorStage::Dns);
+            event.troubled = true;
+            event.beside = Some(Box::new(Beside {
+                silent: true,
+                site: Some("berlin".into()),
+                ..Beside::default()
+            }));
+        }
+    };
+    send(&running, 90..91, 0, Some(silence)).await;
+    judge(&world, &running, &mut fleet, 90).await;
+    let [outage] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert_eq!(outage.label, Label::Outage(ErrorStage::Dns));
+    assert_eq!((&*outage.scope_type, &*outage.scope_id), ("resolver", "10.0.0.1"));
 }
