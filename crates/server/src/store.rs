@@ -43,7 +43,7 @@ pub use error::{Class, StoreError};
 pub use gaps::{GapQuery, GapRow};
 pub use incidents::{
     Detected, FleetWindow, IncidentBody, IncidentQuery, IncidentRow, Revisions, Severity,
-    UnknownSeverity,
+    UnknownSeverity, WindowLabel,
 };
 pub use leadership::Leadership;
 pub use lock::lock;

@@ -41,9 +41,10 @@ pub struct Place {
 pub struct Said {
     /// The cell.
     pub cell: CellId,
-    /// What is wrong; absent where nothing is.
+    /// What is wrong; absent where all is as usual. [`Label::InsufficientData`] where nothing is known
+    /// to be wrong and what is usual is not known yet: that is no fault.
     pub label: Option<Label>,
-    /// The incident it belongs to.
+    /// The incident it belongs to, where something is wrong.
     pub incident: Option<u64>,
 }
 
@@ -141,7 +142,7 @@ impl Engine {
         self.tell(now, findings);
         let said = self.say(now, &here);
         for said in &said {
-            if said.label.is_some() {
+            if said.incident.is_some() {
                 self.cells[said.cell.0].mark(now);
                 for &unit in &self.cells[said.cell.0].units {
                     self.units[unit].last_bad = now;

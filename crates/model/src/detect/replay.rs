@@ -364,10 +364,11 @@ impl Replay {
         let now_ms = self.now_ms;
         for said in said {
             let words = &mut self.open[at].said;
-            let new =
-                Word { label: said.label, incident: said.incident, given_ms: now_ms, revisions: 0 };
+            // Of a recording faults are told.
+            let label = said.label.filter(|label| label.is_fault());
+            let new = Word { label, incident: said.incident, given_ms: now_ms, revisions: 0 };
             let word = words.entry(said.cell.0).or_insert(new);
-            if word.label != said.label {
+            if word.label != label {
                 *word = Word { revisions: word.revisions + 1, ..new };
             }
             word.incident = said.incident;

@@ -75,8 +75,9 @@ impl Fleet {
         let mut found = Detected::default();
         for minute in next..=last {
             let revisions = revisions.get(&(minute * MINUTE_MS)).copied().unwrap_or_default();
-            let seen = seen.remove(&minute).unwrap_or_default();
-            self.registry.judge(&mut self.live, &seen, minute);
+            let mut seen = seen.remove(&minute).unwrap_or_default();
+            let said = self.registry.judge(&mut self.live, &seen, minute);
+            found.labels.extend(self.registry.label(&mut seen, &said, minute));
             self.open.push_back(Minute { seen, revisions });
             self.tell(minute, now_ms, &mut found);
             self.note_drifts();
@@ -170,8 +171,9 @@ impl Fleet {
         }
         self.live = self.settled.clone();
         let mut still = BTreeSet::new();
-        for (minute, open) in (first..).zip(&self.open) {
-            self.registry.judge(&mut self.live, &open.seen, minute);
+        for (minute, open) in (first..).zip(&mut self.open) {
+            let said = self.registry.judge(&mut self.live, &open.seen, minute);
+            found.labels.extend(self.registry.label(&mut open.seen, &said, minute));
             still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
             tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
         }

@@ -95,6 +95,19 @@ pub struct FleetWindow {
     pub cell: Cell,
     /// The window.
     pub window: CellWindow,
+    /// Its label in the table.
+    pub label: Option<String>,
+}
+
+/// What is said of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowLabel {
+    /// Whose it is.
+    pub cell: Cell,
+    /// Where it starts, milliseconds since the Unix epoch.
+    pub start_ms: i64,
+    /// What is wrong; absent where all is as usual.
+    pub label: Option<Label>,
 }
 
 /// How often the windows of a minute have changed, all of them together.
@@ -113,11 +126,18 @@ pub struct Revisions {
 pub struct Detected {
     /// Incidents that are new, or have changed.
     pub incidents: Vec<IncidentRow>,
+    /// Labels of windows that are new, or have changed. Of one window the last counts.
+    pub labels: Vec<WindowLabel>,
     /// How the detector stands after a minute: its start, and the state.
     pub state: Option<(i64, Vec<u8>)>,
 }
 
 impl Detected {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.incidents.is_empty() && self.labels.is_empty() && self.state.is_none()
+    }
+
     /// Notes an incident, in place of what was noted of it before.
     pub(crate) fn put(&mut self, row: IncidentRow) {
         match self.incidents.iter_mut().find(|kept| kept.id == row.id) {
