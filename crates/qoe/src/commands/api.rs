@@ -10,8 +10,8 @@ use crate::signals;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-GET /api/v1/windows, /api/v1/summary, /api/v1/scores, /api/v1/incidents, \
-/api/v1/diagnoses and /api/v1/gaps, with a token of scope read.")]
+GET /api/v1/windows, /api/v1/summary, /api/v1/scores, /api/v1/incidents \
+and /api/v1/gaps, with a token of scope read.")]
 pub(crate) struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
