@@ -4,7 +4,10 @@
 //! A minute is judged a little after its end. Windows may change for half an hour more: every few
 //! minutes the detector goes back to how it stood before the oldest minute that changed, and judges
 //! from there again. How it stood is written down now and then, so that it goes on after a restart as
-//! if it had never stopped: the same windows give the same incidents.
+//! if it had never stopped: the same windows give the same incidents. To minutes that change later it goes
+//! back (`back`).
+
+mod back;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,6 +17,7 @@ use model::units::MINUTE_MS;
 use super::rows::row;
 use super::seen::{Registry, Seen};
 use crate::store::{Detected, IncidentQuery, IncidentRow, Reader, Revisions, Span, StoreError};
+use back::Back;
 
 /// After a minute's end, for events on their way.
 const GRACE_MS: i64 = 15_000;
@@ -46,6 +50,8 @@ pub struct Fleet {
     /// Incidents as they were last written, by number.
     told: BTreeMap<String, IncidentRow>,
     waiting_since: Option<i64>,
+    /// Where it has gone back to, until it is in the present again.
+    back: Option<Back>,
 }
 
 struct Minute {
@@ -63,7 +69,7 @@ impl Fleet {
         let ended = (now_ms - GRACE_MS).div_euclid(MINUTE_MS) - 1;
         let Some(next) = self.begun(reader, now_ms)? else { return Ok(None) };
         if next > ended {
-            return Ok(None);
+            return self.look_back(reader, now_ms);
         }
         let last = ended.min(next + CHUNK - 1);
         let span = minutes(next, last + 1);
@@ -77,16 +83,19 @@ impl Fleet {
             let revisions = revisions.get(&(minute * MINUTE_MS)).copied().unwrap_or_default();
             let mut seen = seen.remove(&minute).unwrap_or_default();
             let said = self.registry.judge(&mut self.live, &seen, minute);
-            found.labels.extend(self.registry.label(&mut seen, &said, minute));
+            if self.back.as_ref().is_none_or(|back| back.is_there(minute)) {
+                found.labels.extend(self.registry.label(&mut seen, &said, minute));
+                self.tell(minute, now_ms, &mut found);
+            }
+            self.live.take_ended();
             self.open.push_back(Minute { seen, revisions });
-            self.tell(minute, now_ms, &mut found);
             self.note_drifts();
             if self.open.len() > REOPENED {
                 self.settle(minute, &mut found);
             }
         }
         self.next = Some(last + 1);
-        if (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
+        if self.back.is_none() && (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
             self.look_again(reader, now_ms, &mut found)?;
         }
         Ok(Some(found))
@@ -107,9 +116,7 @@ impl Fleet {
                     let next =
                         (minute_ms.div_euclid(MINUTE_MS) + 1).max(oldest_ms.div_euclid(MINUTE_MS));
                     self.next = Some(next);
-                    let span = Span { from_ms: next * MINUTE_MS, to_ms: i64::MAX };
-                    let (rows, _) = reader.incidents(&IncidentQuery::new(span, MOST_OPEN))?;
-                    self.told = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+                    self.told = told_since(reader, next * MINUTE_MS)?;
                     return Ok(self.next);
                 }
                 Err(error) => {
@@ -124,6 +131,11 @@ impl Fleet {
     /// Whether these minutes are just being filled in, as when a history is sent.
     fn waits(&mut self, revisions: &BTreeMap<i64, Revisions>, now_ms: i64) -> bool {
         let changed_ms = revisions.values().map(|of| of.changed_ms).max().unwrap_or(0);
+        self.is_patient(changed_ms, now_ms)
+    }
+
+    /// Whether what changed then may change once more soon, and has not been waited for too long.
+    fn is_patient(&mut self, changed_ms: i64, now_ms: i64) -> bool {
         let since = *self.waiting_since.get_or_insert(now_ms);
         let waits = now_ms - changed_ms < GRACE_MS && now_ms - since < PATIENCE_MS;
         if !waits {
@@ -141,7 +153,7 @@ impl Fleet {
         self.settled.take_drifts();
         if minute % KEEP_EVERY == 0 {
             found.state = Some((minute * MINUTE_MS, self.registry.keep(&self.settled)));
-            let from_ms = minute * MINUTE_MS;
+            let from_ms = self.back.as_ref().map_or(minute * MINUTE_MS, |back| back.from_ms);
             self.told.retain(|_, row| row.end_ts.is_none_or(|end| end >= from_ms));
         }
     }
@@ -177,7 +189,12 @@ impl Fleet {
             still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
             tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
         }
-        let from_ms = first * MINUTE_MS;
+        self.withdraw(first * MINUTE_MS, &still, found);
+        Ok(())
+    }
+
+    /// Takes back what was opened since then and is not found any more.
+    fn withdraw(&mut self, from_ms: i64, still: &BTreeSet<String>, found: &mut Detected) {
         for (id, row) in &mut self.told {
             if row.opened_ts >= from_ms && !still.contains(id) && !row.body.withdrawn {
                 row.body.withdrawn = true;
@@ -185,7 +202,6 @@ impl Fleet {
                 found.put(row.clone());
             }
         }
-        Ok(())
     }
 
     /// A drift is worth a note, never an incident.
@@ -203,6 +219,9 @@ impl Fleet {
     }
 
     fn tell(&mut self, minute: i64, now_ms: i64, found: &mut Detected) {
+        if let Some(back) = &mut self.back {
+            back.still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
+        }
         tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
     }
 }
@@ -228,6 +247,13 @@ fn tell(
         }
     }
     live.take_ended();
+}
+
+/// Incidents as they were last written, by number, that reach to then or later.
+fn told_since(reader: &Reader, from_ms: i64) -> Result<BTreeMap<String, IncidentRow>, StoreError> {
+    let span = Span { from_ms, to_ms: i64::MAX };
+    let (rows, _) = reader.incidents(&IncidentQuery::new(span, MOST_OPEN))?;
+    Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
 }
 
 fn minutes(from: i64, to: i64) -> Span {

@@ -6,6 +6,7 @@ use model::diagnosis::{CellWindow, Label};
 use serde::{Deserialize, Serialize};
 
 use super::reader::Cell;
+use super::reopened::Reopened;
 use super::windows::Span;
 
 /// An incident as it is kept. Times are milliseconds since the Unix epoch; those of minutes are their
@@ -130,12 +131,17 @@ pub struct Detected {
     pub labels: Vec<WindowLabel>,
     /// How the detector stands after a minute: its start, and the state.
     pub state: Option<(i64, Vec<u8>)>,
+    /// Minutes that have been judged again, and need not be any more.
+    pub reopened: Vec<Reopened>,
 }
 
 impl Detected {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.incidents.is_empty() && self.labels.is_empty() && self.state.is_none()
+        self.incidents.is_empty()
+            && self.labels.is_empty()
+            && self.state.is_none()
+            && self.reopened.is_empty()
     }
 
     /// Notes an incident, in place of what was noted of it before.

@@ -16,6 +16,7 @@ mod inspect;
 mod leadership;
 mod partitions;
 mod reader;
+mod reopened;
 mod retention;
 mod rollups;
 pub(super) mod schema;

@@ -8,6 +8,7 @@ use super::cohorts::{self, Cohort, CohortQuery, GroupBy, Kept};
 use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
 use super::gaps::{GapQuery, GapRow};
 use super::incidents::{FleetWindow, IncidentQuery, IncidentRow, Revisions};
+use super::reopened::Reopened;
 use super::rollups::{Rollup, RollupTask};
 use super::summary::{SummaryQuery, SummaryRow};
 use super::tokens::TokenRecord;
@@ -123,6 +124,14 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.gaps(query),
             Backend::Postgres(reader) => reader.gaps(query),
+        }
+    }
+
+    /// Minutes whose windows changed when the detector no longer looked, the oldest first.
+    pub fn reopened(&self) -> Result<Vec<Reopened>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.reopened(),
+            Backend::Postgres(reader) => reader.reopened(),
         }
     }
 

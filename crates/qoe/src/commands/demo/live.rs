@@ -99,7 +99,7 @@ async fn one(
             progress.clear();
             let text = in_words(&incident, &TimeZone::system(), style);
             print(&format!("{}  {text}", time(now_ms())))?;
-            if incident.label == fault.label() && incident.onset_ts >= minute_ms(began_ms) {
+            if incident.label == fault.label() && incident.opened_ts >= minute_ms(began_ms) {
                 for cell in incident.body.cells {
                     told.entry(cell.client_id).or_insert_with(|| began.elapsed());
                 }

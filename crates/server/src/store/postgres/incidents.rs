@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::connection::{Connection, Value};
 use super::reader::limit_of;
 use super::time::Time;
-use super::{Failure, Reader};
+use super::{Failure, Reader, reopened};
 use crate::store::incidents::STATES;
 use crate::store::windows::kept_window;
 use crate::store::{
@@ -23,6 +23,7 @@ pub(super) fn record(conn: &Connection, found: &Detected) -> Result<(), StoreErr
     conn.transaction(doing, |conn| {
         label(conn, &found.labels)
             .and_then(|()| put(conn, &rows, found.state.as_ref()))
+            .and_then(|()| reopened::settle(conn, &found.reopened))
             .map_err(StoreError::postgres(doing))
     })
 }

@@ -50,6 +50,12 @@ const STEPS: &[Step] = &[
         down: include_str!("../../../migrations/postgres/5_alerts/down.sql"),
         oldest_program: 1,
     },
+    Step {
+        name: "reopened",
+        up: include_str!("../../../migrations/postgres/6_reopened/up.sql"),
+        down: include_str!("../../../migrations/postgres/6_reopened/down.sql"),
+        oldest_program: 1,
+    },
 ];
 
 /// The schema version this program works with.

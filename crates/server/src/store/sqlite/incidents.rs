@@ -4,8 +4,8 @@ use model::diagnosis::CellWindow;
 use model::units::{MINUTE_MS, Minute};
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::Reader;
 use super::windows::limit_of;
+use super::{Reader, reopened};
 use crate::store::incidents::STATES;
 use crate::store::windows::kept_window;
 use crate::store::{
@@ -38,6 +38,7 @@ pub(super) fn record(tx: &Transaction<'_>, found: &Detected) -> rusqlite::Result
         ))?;
     }
     label(tx, &found.labels)?;
+    reopened::settle(tx, &found.reopened)?;
     if let Some((minute_ms, state)) = &found.state {
         tx.execute("INSERT OR REPLACE INTO detector_state VALUES (?1, ?2)", (minute_ms, state))?;
         tx.execute(

@@ -20,6 +20,8 @@ const STEPS: &[M<'static>] = &[
         .down(include_str!("../../../migrations/sqlite/4_incidents/down.sql")),
     M::up(include_str!("../../../migrations/sqlite/5_alerts/up.sql"))
         .down(include_str!("../../../migrations/sqlite/5_alerts/down.sql")),
+    M::up(include_str!("../../../migrations/sqlite/6_reopened/up.sql"))
+        .down(include_str!("../../../migrations/sqlite/6_reopened/down.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
