@@ -125,6 +125,16 @@ pub(crate) const ALL: &[World] = &[
         },
     },
     World {
+        name: "slow-drift",
+        what: "no fault, round trips and servers 1 % slower an hour, 2 days",
+        every_rate: true,
+        quick: false,
+        make: |blank, length| {
+            let climate = Climate { drift_per_hour: 0.01, ..Climate::default() };
+            blank.fleet(length.days(2)).with_climate(climate)
+        },
+    },
+    World {
         name: "resolver",
         what: "no fault, every second client is given another resolver, 2 days",
         every_rate: false,

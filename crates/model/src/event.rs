@@ -84,6 +84,8 @@ pub struct Beside {
     pub certificate: bool,
     /// Latency of the loaded line.
     pub loaded: Option<Micros>,
+    /// The probe was in trouble only in so far as its name server said nothing.
+    pub silent: bool,
     /// `labels.site`.
     pub site: Option<Arc<str>>,
     /// `labels.isp`.

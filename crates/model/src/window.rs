@@ -125,6 +125,7 @@ impl Window {
     pub fn fold(&mut self, event: &Event) {
         if event.troubled {
             self.counts.troubled = self.counts.troubled.saturating_add(1);
+            self.facts.fold_troubled(event);
             return;
         }
         self.counts.total = self.counts.total.saturating_add(1);

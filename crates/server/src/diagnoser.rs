@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::diagnosis::{self, CellWindow, Diagnosis, Outcome, Run, Verdict};
-use model::units::{MINUTE_MS, Minute};
+use model::units::MINUTE_MS;
 use tokio_util::sync::CancellationToken;
 
 mod fleet;
@@ -21,9 +21,7 @@ pub use history::{Rediagnosed, rediagnose};
 
 use crate::aggregator::{Aggregator, Unavailable};
 use crate::rollup;
-use crate::store::{
-    Cell, DiagnosisRow, Judged, LabelledWindow, Reader, Span, Store, StoreError, Task,
-};
+use crate::store::{Cell, DiagnosisRow, Judged, Reader, Span, Store, StoreError, Task};
 
 /// How often the queue is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -187,17 +185,8 @@ fn judge(reader: &Reader, task: Task, now_ms: i64) -> Result<Judged, StoreError>
     for span in past.spans(end_ms) {
         windows.extend(reader.cell_windows(&task.cell, span)?);
     }
-    let (windows, labels): (Vec<CellWindow>, Vec<_>) =
-        windows.into_iter().map(|LabelledWindow { window, label }| (window, label)).unzip();
+    let windows: Vec<CellWindow> = windows.into_iter().map(|of| of.window).collect();
     let verdicts = diagnosis::diagnose(&windows, now_ms);
-
-    let oldest = Minute::of_ms(task.oldest_ms);
-    let changed = verdicts.iter().zip(labels).filter_map(|(verdict, old)| {
-        let new = verdict.outcome.label();
-        let differs = new.map(|label| label.to_string()) != old;
-        (verdict.start >= oldest && differs).then_some((verdict.start, new))
-    });
-    let labels = changed.collect();
 
     let read_from = past.begin_ms();
     let kept = reader.cell_diagnoses(&task.cell, Span { from_ms: read_from, to_ms: end_ms })?;
@@ -214,7 +203,7 @@ fn judge(reader: &Reader, task: Task, now_ms: i64) -> Result<Judged, StoreError>
         run.open = false;
     }
     Ok(Judged {
-        labels,
+        labels: Vec::new(),
         replaced: Span { from_ms: cut_ms, to_ms: end_ms },
         runs,
         rest_ms: (more && unsettled).then_some(end_ms),

@@ -22,6 +22,7 @@ mod leadership;
 mod lock;
 mod postgres;
 mod reader;
+mod reopened;
 mod retention;
 mod rollups;
 pub mod schema;
@@ -45,12 +46,13 @@ pub use error::{Class, StoreError};
 pub use gaps::{GapQuery, GapRow};
 pub use incidents::{
     Detected, FleetWindow, IncidentBody, IncidentQuery, IncidentRow, Revisions, Severity,
-    UnknownSeverity,
+    UnknownSeverity, WindowLabel,
 };
 pub use leadership::Leadership;
 pub use lock::lock;
 pub use postgres::{Failure as PostgresFailure, Settings as PostgresSettings};
 pub use reader::{Cell, Reader};
+pub use reopened::Reopened;
 pub use retention::{Pruned, Retention};
 pub use rollups::{Rolled, Rollup, RollupTask};
 pub use summary::{MeanStages, SummaryQuery, SummaryRow};

@@ -23,6 +23,8 @@ pub(super) struct OfProbe {
 
 /// Kinds of trouble an event names at most. Which there are is the probe's to know.
 const MAX_TROUBLES: usize = 16;
+/// As the probe names a name server that says nothing.
+const SILENT_RESOLVER: &str = "resolver";
 /// The most events a probe may say it lost, so that adding up can't fill a counter.
 const MAX_LOST: i64 = 1 << 48;
 
@@ -118,13 +120,24 @@ pub(super) fn check(values: &[Option<&str>; COUNT]) -> Result<OfProbe, Fault> {
         }
     }
     labels.map(|value| read_labels(value, &mut beside)).transpose()?;
-    let troubled = probe_trouble.map(read_trouble).transpose()?.unwrap_or(false);
+    let trouble = probe_trouble.map(read_trouble).transpose()?.unwrap_or_default();
+    beside.silent = trouble == Trouble::Silence;
     let beside = (beside != Beside::default()).then(|| Box::new(beside));
-    Ok(OfProbe { troubled, gap: gap.map(read_gap).transpose()?, beside })
+    Ok(OfProbe { troubled: trouble != Trouble::None, gap: gap.map(read_gap).transpose()?, beside })
+}
+
+/// What a probe says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Trouble {
+    #[default]
+    None,
+    /// Its name server says nothing, and that is all.
+    Silence,
+    Other,
 }
 
 /// Whether the probe names any trouble. A kind that we don't know is trouble too.
-fn read_trouble(value: &str) -> Result<bool, Fault> {
+fn read_trouble(value: &str) -> Result<Trouble, Fault> {
     const PATH: Path = "probe_trouble";
     let Ok(kinds) = serde_json::from_str::<Vec<Cow<'_, str>>>(value) else {
         return Err(Fault::invalid(PATH, "must be a list of words"));
@@ -136,7 +149,11 @@ fn read_trouble(value: &str) -> Result<bool, Fault> {
         return Err(Fault::invalid(PATH, "a kind must have 1 to 64 characters"));
     }
     kinds.iter().try_for_each(|kind| check::printable(kind, PATH))?;
-    Ok(!kinds.is_empty())
+    Ok(match &kinds[..] {
+        [] => Trouble::None,
+        [kind] if kind == SILENT_RESOLVER => Trouble::Silence,
+        _ => Trouble::Other,
+    })
 }
 
 fn read_gap(value: &str) -> Result<Gap, Fault> {

@@ -47,6 +47,16 @@ impl Effect {
         since: i64,
         signal: usize,
     ) -> Option<Self> {
+        Self::between(cells, since, i64::MAX, signal)
+    }
+
+    /// Of some cells from one minute to another.
+    pub(super) fn between<'a>(
+        cells: impl Iterator<Item = &'a Cell>,
+        since: i64,
+        last: i64,
+        signal: usize,
+    ) -> Option<Self> {
         let (mut ratios, mut excesses, mut wanders) = (Vec::new(), Vec::new(), Vec::new());
         let mut lows = (Vec::new(), Vec::new());
         for cell in cells.take(MOST_CELLS) {
@@ -56,7 +66,7 @@ impl Effect {
             }
             let (middle, low) = (usual.quantile(0.5), usual.quantile(0.25));
             let mut own: Vec<Bucket> = Vec::new();
-            for minute in cell.since(since) {
+            for minute in cell.since(since).filter(|minute| minute.at <= last) {
                 own.extend(minute.seen.samples(signal));
             }
             for &bucket in &own {
@@ -84,6 +94,12 @@ impl Effect {
             low_excess: quantile(&mut lows.1, 0.25)?,
             wander: quantile(&mut wanders, 0.5)?,
         })
+    }
+
+    /// Whether it is twice another one.
+    pub(super) fn is_twice(&self, other: &Self, signal: usize) -> bool {
+        let by = |of: &Self| if signal == RATE { -of.excess } else { of.excess };
+        by(self) >= 2.0 * by(other).max(0.0)
     }
 
     /// Whether it is large enough to matter.

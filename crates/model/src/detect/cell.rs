@@ -106,10 +106,15 @@ impl Cell {
         }
     }
 
+    /// Whether there is anything to hold a minute against.
+    pub(super) fn is_known(&self) -> bool {
+        self.usual.iter().any(Usual::is_known)
+    }
+
     /// Takes into the usual what has been good for long enough. Where the usual is not known yet, at
     /// once.
     pub(super) fn learn(&mut self, now: i64) {
-        let known = self.usual.iter().any(Usual::is_known);
+        let known = self.is_known();
         let last_bad = self.recent.iter().rev().find(|minute| minute.bad).map(|minute| minute.at);
         for i in 0..self.recent.len() {
             let minute = &mut self.recent[i];

@@ -41,9 +41,10 @@ pub struct Place {
 pub struct Said {
     /// The cell.
     pub cell: CellId,
-    /// What is wrong; absent where nothing is.
+    /// What is wrong; absent where all is as usual. [`Label::InsufficientData`] where nothing is known
+    /// to be wrong and what is usual is not known yet: that is no fault.
     pub label: Option<Label>,
-    /// The incident it belongs to.
+    /// The incident it belongs to, where something is wrong.
     pub incident: Option<u64>,
 }
 
@@ -141,7 +142,7 @@ impl Engine {
         self.tell(now, findings);
         let said = self.say(now, &here);
         for said in &said {
-            if said.label.is_some() {
+            if said.incident.is_some() {
                 self.cells[said.cell.0].mark(now);
                 for &unit in &self.cells[said.cell.0].units {
                     self.units[unit].last_bad = now;
@@ -195,14 +196,13 @@ impl Engine {
                 if track.on || !track.is_ripe(kind) || is_early(unit, kind) {
                     continue;
                 }
-                let on = kind >= tail(0) || {
-                    let since = track.since().unwrap_or(now).max(now - 9);
-                    let cells = unit.cells.iter().map(|&cell| &self.cells[cell]);
-                    let lone = if is_lone(unit, kind) { LONE } else { 1.0 };
-                    let part = if track.run() > SUDDEN { lone * SLOW } else { lone };
-                    Effect::of(cells, since, kind).is_some_and(|e| e.matters(kind, part))
+                let onset = match kind >= tail(0) {
+                    true => track.since(),
+                    false => onset(unit, &self.cells, kind, now),
                 };
-                unit.tracks[kind].on = on;
+                let Some(onset) = onset else { continue };
+                unit.tracks[kind].begin(onset);
+                unit.tracks[kind].on = true;
             }
         }
     }
@@ -241,6 +241,31 @@ impl Engine {
         };
         self.cells[first].units.iter().copied().filter(is_same).collect()
     }
+}
+
+/// When a level began that matters; none where it does not. What wanders by little is evidence too, for as
+/// long as it does: a leap after that is neither slow nor small.
+fn onset(unit: &Unit, cells: &[Cell], kind: usize, now: i64) -> Option<i64> {
+    let track = &unit.tracks[kind];
+    let effect = |from: i64, to: i64| {
+        let cells = unit.cells.iter().map(|&cell| &cells[cell]);
+        Effect::between(cells, from, to, kind)
+    };
+    let since = track.since()?.max(now - 9);
+    let lone = if is_lone(unit, kind) { LONE } else { 1.0 };
+    let part = if track.run() > SUDDEN { lone * SLOW } else { lone };
+    let all = effect(since, now)?;
+    let from = match all.matters(kind, part) {
+        true => since,
+        false => {
+            let newest = (now + 1 - track.minutes_of(PRESENT)).max(since);
+            effect(newest, now).filter(|e| e.matters(kind, lone) && e.is_twice(&all, kind))?;
+            newest
+        }
+    };
+    // Nor did it begin with a minute that does not show it.
+    let shows = |&at: &i64| effect(at, at).is_none_or(|e| e.matters(kind, 0.5));
+    Some((from..now).find(shows).unwrap_or(from))
 }
 
 /// Whether it may yet turn out to be less, or something else. A slow transfer may be a path that loses

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::cause::{Cause, name};
+use super::cause::{Cause, Effect, name};
 use super::engine::Engine;
-use super::evidence::{KINDS, Kinds, only};
+use super::evidence::{KINDS, Kinds, only, tail};
 use super::observe::FAILINGS;
 use super::scope::{Scope, ScopeKind};
 use crate::diagnosis::Label;
@@ -156,14 +156,16 @@ impl Engine {
         if some { gain } else { 0.0 }
     }
 
+    /// How much a cell speaks for a unit, or against. One whose level has changed by what would not matter
+    /// speaks for nothing, however sure the change is.
     fn fit(&self, cell: usize, unit: usize, kind: usize, now: i64) -> f64 {
-        let run = self.units[unit].tracks[kind].since().unwrap_or(now);
-        let from = run.max(now - FIT_MINUTES + 1);
-        let sum: f64 = self.cells[cell]
-            .since(from)
-            .filter_map(|minute| minute.evidence.llr[kind])
-            .map(f64::from)
-            .sum();
-        sum.clamp(FIT_LEAST, FIT_MOST)
+        let onset = self.units[unit].tracks[kind].since().unwrap_or(now);
+        let from = onset.max(now - FIT_MINUTES + 1);
+        let of = &self.cells[cell];
+        let minutes = of.since(from).filter_map(|minute| minute.evidence.llr[kind]);
+        let sum: f64 = minutes.map(f64::from).sum();
+        let matters = kind >= tail(0)
+            || Effect::of(std::iter::once(of), from, kind).is_none_or(|e| e.matters(kind, 0.5));
+        sum.clamp(FIT_LEAST, if matters { FIT_MOST } else { 0.0 })
     }
 }

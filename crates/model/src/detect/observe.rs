@@ -185,11 +185,16 @@ impl Observation {
             (Metric::Throughput, Signal::Throughput),
         ];
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let mut seen = Self { total: small(window.counts().total), ..Self::default() };
+        // A name server that says nothing is no fault of the target's, but it is one.
+        let silent = window.facts().silent();
+        let total = window.counts().total.saturating_add(silent);
+        let mut seen = Self { total: small(total), ..Self::default() };
         for stage in ErrorStage::ALL {
             let fails = &mut seen.fails[Failing::of(stage, false) as usize];
             *fails = fails.saturating_add(small(window.counts().of(stage)));
         }
+        let dns = &mut seen.fails[Failing::Dns as usize];
+        *dns = dns.saturating_add(small(silent));
         let [tls, certificate] = [Failing::Tls as usize, Failing::Certificate as usize];
         seen.fails[certificate] = small(window.facts().certificates()).min(seen.fails[tls]);
         seen.fails[tls] -= seen.fails[certificate];

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::drift::Drift;
 use super::engine::{CellId, Engine, Place};
 use super::incident::Incident;
-use super::observe::Observation;
+use super::observe::{Failing, Observation};
 use super::scope::Scope;
 use super::sighting::Sighting;
 use crate::diagnosis::Label;
@@ -311,6 +311,9 @@ impl Replay {
         seen.place = place;
         if event.troubled {
             seen.troubled += 1;
+            if event.beside.silent {
+                seen.observation.count(Some(Failing::Dns));
+            }
             return;
         }
         seen.total += 1;
@@ -386,10 +389,11 @@ impl Replay {
         let now_ms = self.now_ms;
         for said in said {
             let words = &mut self.open[at].said;
-            let new =
-                Word { label: said.label, incident: said.incident, given_ms: now_ms, revisions: 0 };
+            // Of a recording faults are told.
+            let label = said.label.filter(|label| label.is_fault());
+            let new = Word { label, incident: said.incident, given_ms: now_ms, revisions: 0 };
             let word = words.entry(said.cell.0).or_insert(new);
-            if word.label != said.label {
+            if word.label != label {
                 *word = Word { revisions: word.revisions + 1, ..new };
             }
             word.incident = said.incident;
@@ -417,12 +421,12 @@ impl Replay {
         }
         let end_ms = (at + 1) * MINUTE_MS + GRACE_MS;
         let unsaid = Word { label: None, incident: None, given_ms: end_ms, revisions: 0 };
-        let word = |cell: usize, seen: &Seen| match minute.said.get(&cell) {
-            Some(word) => *word,
-            None if seen.total == 0 && seen.troubled > 0 => {
-                Word { label: Some(Label::ProbeBound), ..unsaid }
+        let word = |cell: usize, seen: &Seen| {
+            let mut word = minute.said.get(&cell).copied().unwrap_or(unsaid);
+            if seen.total == 0 && seen.troubled > 0 {
+                word.label.get_or_insert(Label::ProbeBound);
             }
-            None => unsaid,
+            word
         };
         minute
             .cells

@@ -348,10 +348,14 @@ impl Engine {
                 }
             }
         }
+        let unknown = |cell: usize| !self.cells[cell].is_known();
         here.iter()
             .map(|&cell| Said {
                 cell: CellId(cell),
-                label: worst.get(&cell).map(|incident| incident.label),
+                label: worst
+                    .get(&cell)
+                    .map(|incident| incident.label)
+                    .or_else(|| unknown(cell).then_some(Label::InsufficientData)),
                 incident: worst.get(&cell).map(|incident| incident.id),
             })
             .collect()

@@ -74,7 +74,7 @@ impl Fleet {
     fn quiet(&mut self, minutes: usize, n: usize) {
         for _ in 0..minutes {
             let said = self.minute(n, FINE);
-            assert!(said.iter().all(|said| said.label.is_none()), "{said:?} at {}", self.now);
+            assert!(said.iter().all(|said| said.incident.is_none()), "{said:?} at {}", self.now);
         }
     }
 
@@ -138,6 +138,34 @@ fn a_whole_outage_of_the_look_up_is_told_in_its_first_minute_whatever_n() {
     }
 }
 
+/// What wanders by little is evidence too, and a fault that comes on top of it is still no slow one, and
+/// of those alone whom it touches.
+#[test]
+fn a_leap_is_told_from_what_wandered_before_it() {
+    let mut fleet = Fleet::new();
+    fleet.quiet(90, 30);
+    let wandering = |_: usize, _: usize, samples: &mut [u64; 5]| {
+        samples[2] += samples[2] / 25;
+        None
+    };
+    for _ in 0..8 {
+        let said = fleet.minute(30, &wandering);
+        assert!(said.iter().all(|said| said.incident.is_none()), "{said:?}");
+    }
+    let start = fleet.now;
+    for _ in 0..3 {
+        fleet.minute(30, &|client, target, samples| {
+            wandering(client, target, samples);
+            samples[2] += if target == 0 { 100_000 } else { 0 };
+            None
+        });
+    }
+    let incident = fleet.only();
+    assert_eq!((incident.label, incident.scope.kind), (Label::HandshakeBound, ScopeKind::Target));
+    assert_eq!((incident.onset, incident.opened_at), (start, start + 1));
+    assert_eq!(incident.cells, [0, 2, 4, 6]);
+}
+
 #[test]
 fn every_round_trip_is_the_path_and_the_handshake_alone_is_the_target() {
     let longer = |client: usize, _: usize, samples: &mut [u64; 5]| {
@@ -195,7 +223,7 @@ fn the_first_minutes_of_a_cell_say_nothing_of_its_levels() {
     let mut fleet = Fleet::new();
     for _ in 0..5 {
         let said = fleet.minute(6, &slow_server);
-        assert!(said.iter().all(|said| said.label.is_none()));
+        assert!(said.iter().all(|said| said.incident.is_none()));
     }
 }
 
@@ -421,4 +449,33 @@ fn the_address_is_named_that_alone_is_at_fault() {
     let [incident] = &told[..] else { panic!("{told:?}") };
     assert_eq!(incident.label, Label::Outage(ErrorStage::Tcp));
     assert_eq!((incident.scope.kind, &*incident.scope.id), (ScopeKind::Address, "192.0.2.2"));
+}
+
+#[test]
+fn a_silent_resolver_is_an_outage_though_its_events_are_set_aside() {
+    let mut replay = Replay::new(Topology::default());
+    let mut id = 0_u128;
+    for minute in 0..95_i64 {
+        for client in ["a", "b"] {
+            for nth in 0..6_i64 {
+                id += 1;
+                let at_ms = 1_700_000_040_000 + minute * 60_000 + nth * 9_000;
+                let silent = minute >= 90;
+                let beside =
+                    Beside { silent, resolver: Some("192.0.2.53".into()), ..Beside::default() };
+                let samples = vec![(Signal::Dns, 5_000 + 97 * nth as u64)];
+                let good = Sighting { samples, ..sighting(id, client, at_ms, Some(at_ms)) };
+                replay.take(match silent {
+                    true => Sighting { troubled: true, samples: Vec::new(), beside, ..good },
+                    false => Sighting { beside, ..good },
+                });
+            }
+        }
+    }
+    replay.finish();
+    let told: Vec<_> = replay.incidents().map(|(incident, _)| incident.clone()).collect();
+    let [incident] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(incident.label, Label::Outage(ErrorStage::Dns));
+    assert_eq!((incident.scope.kind, &*incident.scope.id), (ScopeKind::Resolver, "192.0.2.53"));
+    assert_eq!(incident.onset * 60_000, 1_700_000_040_000 + 90 * 60_000);
 }

@@ -245,6 +245,11 @@ impl Track {
         self.sum
     }
 
+    /// Says that what it is evidence of began later than the evidence did.
+    pub(super) fn begin(&mut self, at: i64) {
+        self.since = Some(at);
+    }
+
     /// The first minute of the evidence.
     pub(super) fn since(&self) -> Option<i64> {
         self.since

@@ -8,8 +8,9 @@ use crate::event::{Beside, Event};
 use crate::sketch::{DecodeError, Sketch, read_varint, write_varint};
 use crate::stage::ErrorStage;
 
-/// The first byte of encoded facts.
+/// The first byte of encoded facts: of those without silent name servers, and of those with.
 const VERSION: u8 = 1;
+const VERSION_SILENT: u8 = 2;
 /// Names that are kept of one kind. More are rare within a minute; the first by their bytes stay, so
 /// that what is kept does not depend on the order of the events.
 const MOST_NAMES: usize = 4;
@@ -35,6 +36,7 @@ pub struct Facts {
     certificates: u64,
     loaded: Sketch,
     places: [Names; 4],
+    silent: u64,
 }
 
 /// Names and how many events had them, ascending by name.
@@ -44,7 +46,7 @@ struct Names(Vec<(Arc<str>, u64)>);
 impl Facts {
     pub(super) fn fold(&mut self, event: &Event) {
         let Some(beside) = event.beside.as_deref() else { return };
-        let Beside { certificate, loaded, site, isp, resolver, address } = beside;
+        let Beside { certificate, loaded, silent: _, site, isp, resolver, address } = beside;
         let failed = *certificate && event.failure == Some(ErrorStage::Tls);
         self.certificates = self.certificates.saturating_add(u64::from(failed));
         if let Some(loaded) = loaded {
@@ -57,7 +59,20 @@ impl Facts {
         }
     }
 
+    /// Of one that was set aside: no more than that its name server said nothing, if that is all there was.
+    pub(super) fn fold_troubled(&mut self, event: &Event) {
+        let Some(beside) = event.beside.as_deref().filter(|beside| beside.silent) else { return };
+        self.silent = self.silent.saturating_add(1);
+        let names = [&beside.site, &beside.isp, &beside.resolver];
+        for (names, name) in self.places.iter_mut().zip(names) {
+            if let Some(name) = name {
+                names.add(name, 1);
+            }
+        }
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
+        self.silent = self.silent.saturating_add(other.silent);
         self.certificates = self.certificates.saturating_add(other.certificates);
         self.loaded.merge(&other.loaded);
         for (mine, theirs) in self.places.iter_mut().zip(&other.places) {
@@ -68,6 +83,12 @@ impl Facts {
     /// Failures of the handshake that are the certificate's.
     pub fn certificates(&self) -> u64 {
         self.certificates
+    }
+
+    /// Events that were set aside since their name server said nothing, while nothing else was wrong with
+    /// their probe.
+    pub fn silent(&self) -> u64 {
+        self.silent
     }
 
     /// Latency of the loaded line, microseconds.
@@ -89,13 +110,14 @@ impl Facts {
 
     /// The versioned byte form, absent where there is nothing to keep.
     ///
-    /// All numbers LEB128 varints: `1`, certificates, the sketch of the loaded line, and for each
-    /// kind of place how many names there are, and each as its length, its bytes and its events.
+    /// All numbers LEB128 varints: `1` or `2`, certificates, the sketch of the loaded line, and for each
+    /// kind of place how many names there are, and each as its length, its bytes and its events; at
+    /// the end of `2` the events of silent name servers.
     pub fn encode(&self) -> Option<Vec<u8>> {
         if *self == Self::default() {
             return None;
         }
-        let mut out = vec![VERSION];
+        let mut out = vec![if self.silent == 0 { VERSION } else { VERSION_SILENT }];
         write_varint(&mut out, u128::from(self.certificates));
         self.loaded.encode_into(&mut out);
         for names in &self.places {
@@ -106,6 +128,9 @@ impl Facts {
                 write_varint(&mut out, u128::from(*n));
             }
         }
+        if self.silent > 0 {
+            write_varint(&mut out, u128::from(self.silent));
+        }
         Some(out)
     }
 
@@ -114,9 +139,9 @@ impl Facts {
     /// # Errors
     /// When the bytes end early, go on, are of another version, or were never written by it.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let rest = match bytes.split_first() {
+        let (version, rest) = match bytes.split_first() {
             None => return Err(DecodeError::Truncated),
-            Some((&VERSION, rest)) => &mut &*rest,
+            Some((&version @ (VERSION | VERSION_SILENT), rest)) => (version, &mut &*rest),
             Some((&other, _)) => return Err(DecodeError::UnknownVersion(other)),
         };
         let mut facts = Self { certificates: count(rest)?, ..Self::default() };
@@ -132,6 +157,12 @@ impl Facts {
                     return Err(DecodeError::Invalid("names out of order"));
                 }
                 names.0.push((name.into(), count(rest)?));
+            }
+        }
+        if version == VERSION_SILENT {
+            facts.silent = count(rest)?;
+            if facts.silent == 0 {
+                return Err(DecodeError::Invalid("silent name servers of which there are none"));
             }
         }
         if rest.is_empty() { Ok(facts) } else { Err(DecodeError::Invalid("bytes after the end")) }
@@ -167,15 +198,18 @@ mod tests {
 
     fn with(beside: Beside) -> Event {
         let failure = beside.certificate.then_some(ErrorStage::Tls);
-        Event { beside: Some(Box::new(beside)), ..event(failure, [Some(1); 5], None) }
+        let troubled = beside.silent;
+        Event { troubled, beside: Some(Box::new(beside)), ..event(failure, [Some(1); 5], None) }
     }
 
     fn beside() -> impl Strategy<Value = Beside> {
         let name = || prop::option::of("[a-h]{1,2}".prop_map(Arc::from));
-        (any::<bool>(), prop::option::of(0..10_000_u64), name(), name(), name(), name()).prop_map(
-            |(certificate, loaded, site, isp, resolver, address)| Beside {
+        let flags = (any::<bool>(), any::<bool>());
+        (flags, prop::option::of(0..10_000_u64), name(), name(), name(), name()).prop_map(
+            |((certificate, silent), loaded, site, isp, resolver, address)| Beside {
                 certificate,
                 loaded: loaded.map(Micros),
+                silent,
                 site,
                 isp,
                 resolver,

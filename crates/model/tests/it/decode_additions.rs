@@ -19,6 +19,17 @@ fn trouble_sets_an_event_aside_whatever_its_kind() {
 }
 
 #[test]
+fn a_silent_name_server_is_told_from_other_trouble() {
+    let silent = |text| {
+        let event = accepted(&with("1.1", &[("probe_trouble", text)]));
+        event.beside.is_some_and(|beside| beside.silent)
+    };
+    assert!(silent("[\"resolver\"]"));
+    assert!(!silent("[\"uplink\",\"resolver\"]"), "where nothing is reached, no name server is");
+    assert!(!silent("[\"stall\"]"));
+}
+
+#[test]
 fn a_gap_says_how_many_and_when_as_far_as_it_is_known() {
     let gap = |text| accepted(&with("1.1", &[("gap", text)])).gap;
     let of = |first_ts_ms, last_ts_ms| Some(Gap { count: 3, first_ts_ms, last_ts_ms });

@@ -1,7 +1,7 @@
 //! `qoe demo`: a target is broken in turn, and each fault is named while one looks on.
 //!
 //! Nothing in it is staged but the target: the probes measure it as they would any other, their
-//! events go through the real ingest, and what is printed is what the diagnoser wrote down.
+//! events go through the real ingest, and what is printed is what the detector wrote down.
 
 mod faults;
 mod history;
@@ -78,7 +78,7 @@ async fn show(args: &Args, world: &World, style: Style) -> anyhow::Result<bool> 
     let told = history::send(world, &usual, args.seed, &progress).await?;
     print(&told.text(style))?;
 
-    heading(4, "Live: the target is broken in four ways")?;
+    heading(4, "Live: the target is broken in three ways")?;
     let named = live::show(world, &progress, style).await?;
     print(&named.text(style))?;
     Ok(named.all())

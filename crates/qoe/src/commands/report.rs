@@ -1,4 +1,4 @@
-//! `qoe report`: what was measured and what was diagnosed. Reads the store itself, so it works
+//! `qoe report`: what was measured and what was wrong. Reads the store itself, so it works
 //! while a server runs on it and when none does.
 
 pub(crate) mod cells;
@@ -6,7 +6,6 @@ mod gaps;
 pub(crate) mod incident;
 mod score;
 pub(crate) mod since;
-pub(crate) mod told;
 pub(crate) mod view;
 
 use std::process::ExitCode;
@@ -15,7 +14,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use server::store::{
-    DATABASE, DiagnosisQuery, DiagnosisRow, GapQuery, GapRow, Location, Reader, Span, SummaryRow,
+    DATABASE, GapQuery, GapRow, IncidentQuery, IncidentRow, Location, Reader, Span, SummaryRow,
     WindowQuery, WindowRow,
 };
 
@@ -27,10 +26,9 @@ use since::Since;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
---json prints one object of schema qoe.report/1: from_ms, to_ms, summary (a row for each client \
-and target, with its score), windows (a row a minute), diagnoses and gaps (what probes lost), with the names of the read \
-API. Fields may \
-be added; none change.")]
+--json prints one object of schema qoe.report/2: from_ms, to_ms, summary (a row for each client \
+and target, with its score), windows (a row a minute), incidents and gaps (what probes lost), with \
+the names of the read API. Fields may be added; none change.")]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
@@ -50,14 +48,14 @@ pub(crate) struct Report {
     pub(crate) to_ms: i64,
     pub(crate) summary: Vec<SummaryRow>,
     pub(crate) windows: Vec<WindowRow>,
-    pub(crate) diagnoses: Vec<DiagnosisRow>,
+    pub(crate) incidents: Vec<IncidentRow>,
     pub(crate) gaps: Vec<GapRow>,
 }
 
 /// Windows that are read at most: a week of a hundred cells.
 const WINDOWS: usize = 1_000_000;
-/// Diagnoses that are read at most.
-const DIAGNOSES: usize = 10_000;
+/// Incidents that are read at most.
+const INCIDENTS: usize = 10_000;
 /// Gaps that are read at most.
 const GAPS: usize = 1_000;
 
@@ -83,12 +81,12 @@ impl Report {
         // The window in progress began before now, and a probe's clock may be a little ahead.
         let to_ms = now_ms + model::units::MINUTE_MS;
         let mut report = Self {
-            schema: "qoe.report/1",
+            schema: "qoe.report/2",
             from_ms,
             to_ms,
             summary: Vec::new(),
             windows: Vec::new(),
-            diagnoses: Vec::new(),
+            incidents: Vec::new(),
             gaps: Vec::new(),
         };
         if let Location::Directory(dir) = location
@@ -101,7 +99,7 @@ impl Report {
         let query = WindowQuery { client_id: None, target: None, span, limit: WINDOWS };
         report.summary = reader.summary(span, now_ms)?;
         report.windows = reader.windows(&query, now_ms)?.0;
-        report.diagnoses = reader.diagnoses(&DiagnosisQuery::new(span, DIAGNOSES))?.0;
+        report.incidents = reader.incidents(&IncidentQuery::new(span, INCIDENTS))?.0;
         report.gaps = reader.gaps(&GapQuery { client_id: None, span, limit: GAPS })?.0;
         Ok(report)
     }

@@ -12,8 +12,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 /// How long anything may take before a test gives up on it: far beyond what it takes on a machine
-/// that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// that is busy. What is judged by the minute takes two of them.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The program, with an empty environment: no settings, no colour, no proxy.
 pub(crate) fn qoe() -> Command {

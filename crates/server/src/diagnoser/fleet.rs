@@ -4,7 +4,10 @@
 //! A minute is judged a little after its end. Windows may change for half an hour more: every few
 //! minutes the detector goes back to how it stood before the oldest minute that changed, and judges
 //! from there again. How it stood is written down now and then, so that it goes on after a restart as
-//! if it had never stopped: the same windows give the same incidents.
+//! if it had never stopped: the same windows give the same incidents. To minutes that change later it goes
+//! back (`back`).
+
+mod back;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use super::seen::{Registry, Seen};
 use crate::store::{
     Detected, DriftRow, IncidentQuery, IncidentRow, Reader, Revisions, Span, StoreError,
 };
+use back::Back;
 
 /// After a minute's end, for events on their way.
 const GRACE_MS: i64 = 15_000;
@@ -52,6 +56,8 @@ pub struct Fleet {
     waiting_since: Option<i64>,
     /// It was told whom the topology names and nobody has seen.
     unseen_told: bool,
+    /// Where it has gone back to, until it is in the present again.
+    back: Option<Back>,
 }
 
 struct Minute {
@@ -82,7 +88,7 @@ impl Fleet {
         let ended = (now_ms - GRACE_MS).div_euclid(MINUTE_MS) - 1;
         let Some(next) = self.begun(reader, now_ms)? else { return Ok(None) };
         if next > ended {
-            return Ok(None);
+            return self.look_back(reader, now_ms);
         }
         let last = ended.min(next + CHUNK - 1);
         let span = minutes(next, last + 1);
@@ -94,10 +100,14 @@ impl Fleet {
         let mut found = Detected::default();
         for minute in next..=last {
             let revisions = revisions.get(&(minute * MINUTE_MS)).copied().unwrap_or_default();
-            let seen = seen.remove(&minute).unwrap_or_default();
-            self.registry.judge(&mut self.live, &seen, minute);
+            let mut seen = seen.remove(&minute).unwrap_or_default();
+            let said = self.registry.judge(&mut self.live, &seen, minute);
+            if self.back.as_ref().is_none_or(|back| back.is_there(minute)) {
+                found.labels.extend(self.registry.label(&mut seen, &said, minute));
+                self.tell(minute, now_ms, &mut found);
+            }
+            self.live.take_ended();
             self.open.push_back(Minute { seen, revisions });
-            self.tell(minute, now_ms, &mut found);
             if self.open.len() > REOPENED {
                 self.settle(minute, &mut found);
             }
@@ -106,7 +116,7 @@ impl Fleet {
         if last == ended && !std::mem::replace(&mut self.unseen_told, true) {
             self.tell_unseen();
         }
-        if (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
+        if self.back.is_none() && (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
             self.look_again(reader, now_ms, &mut found)?;
         }
         Ok(Some(found))
@@ -142,9 +152,7 @@ impl Fleet {
                     let next =
                         (minute_ms.div_euclid(MINUTE_MS) + 1).max(oldest_ms.div_euclid(MINUTE_MS));
                     self.next = Some(next);
-                    let span = Span { from_ms: next * MINUTE_MS, to_ms: i64::MAX };
-                    let (rows, _) = reader.incidents(&IncidentQuery::new(span, MOST_OPEN))?;
-                    self.told = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+                    self.told = told_since(reader, next * MINUTE_MS)?;
                     return Ok(self.next);
                 }
                 Err(error) => {
@@ -159,6 +167,11 @@ impl Fleet {
     /// Whether these minutes are just being filled in, as when a history is sent.
     fn waits(&mut self, revisions: &BTreeMap<i64, Revisions>, now_ms: i64) -> bool {
         let changed_ms = revisions.values().map(|of| of.changed_ms).max().unwrap_or(0);
+        self.is_patient(changed_ms, now_ms)
+    }
+
+    /// Whether what changed then may change once more soon, and has not been waited for too long.
+    fn is_patient(&mut self, changed_ms: i64, now_ms: i64) -> bool {
         let since = *self.waiting_since.get_or_insert(now_ms);
         let waits = now_ms - changed_ms < GRACE_MS && now_ms - since < PATIENCE_MS;
         if !waits {
@@ -176,7 +189,7 @@ impl Fleet {
         self.note_drifts(found);
         if minute % KEEP_EVERY == 0 {
             found.state = Some((minute * MINUTE_MS, self.registry.keep(&self.settled)));
-            let from_ms = minute * MINUTE_MS;
+            let from_ms = self.back.as_ref().map_or(minute * MINUTE_MS, |back| back.from_ms);
             self.told.retain(|_, row| row.end_ts.is_none_or(|end| end >= from_ms));
         }
     }
@@ -206,12 +219,18 @@ impl Fleet {
         }
         self.live = self.settled.clone();
         let mut still = BTreeSet::new();
-        for (minute, open) in (first..).zip(&self.open) {
-            self.registry.judge(&mut self.live, &open.seen, minute);
+        for (minute, open) in (first..).zip(&mut self.open) {
+            let said = self.registry.judge(&mut self.live, &open.seen, minute);
+            found.labels.extend(self.registry.label(&mut open.seen, &said, minute));
             still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
             tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
         }
-        let from_ms = first * MINUTE_MS;
+        self.withdraw(first * MINUTE_MS, &still, found);
+        Ok(())
+    }
+
+    /// Takes back what was opened since then and is not found any more.
+    fn withdraw(&mut self, from_ms: i64, still: &BTreeSet<String>, found: &mut Detected) {
         for (id, row) in &mut self.told {
             if row.opened_ts >= from_ms && !still.contains(id) && !row.body.withdrawn {
                 row.body.withdrawn = true;
@@ -219,7 +238,6 @@ impl Fleet {
                 found.put(row.clone());
             }
         }
-        Ok(())
     }
 
     /// A drift is worth a note, never an incident. What took most of a day may wait until its windows
@@ -239,6 +257,9 @@ impl Fleet {
     }
 
     fn tell(&mut self, minute: i64, now_ms: i64, found: &mut Detected) {
+        if let Some(back) = &mut self.back {
+            back.still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
+        }
         tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
     }
 }
@@ -265,6 +286,13 @@ fn tell(
     }
     live.take_ended();
     live.take_drifts();
+}
+
+/// Incidents as they were last written, by number, that reach to then or later.
+fn told_since(reader: &Reader, from_ms: i64) -> Result<BTreeMap<String, IncidentRow>, StoreError> {
+    let span = Span { from_ms, to_ms: i64::MAX };
+    let (rows, _) = reader.incidents(&IncidentQuery::new(span, MOST_OPEN))?;
+    Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
 }
 
 fn minutes(from: i64, to: i64) -> Span {

@@ -53,9 +53,12 @@ pub fn rediagnose(
             continue;
         }
         for minute in at_ms.div_euclid(MINUTE_MS)..to_ms.div_euclid(MINUTE_MS) {
-            let seen = seen.remove(&minute).unwrap_or_default();
+            let mut seen = seen.remove(&minute).unwrap_or_default();
             done.windows += seen.cells() as u64;
-            registry.judge(&mut engine, &seen, minute);
+            let said = registry.judge(&mut engine, &seen, minute);
+            if minute * MINUTE_MS >= span.from_ms {
+                done.found.labels.extend(registry.label(&mut seen, &said, minute));
+            }
             for incident in engine.incidents() {
                 if incident.last_bad * MINUTE_MS < span.from_ms {
                     continue;

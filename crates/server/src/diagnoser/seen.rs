@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::detect::{CellId, Engine, Observation, Place, Topology};
+use model::detect::{CellId, Engine, Observation, Place, Said, Topology};
+use model::diagnosis::Label;
+use model::units::MINUTE_MS;
 use model::window::{Place as Kind, Window};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Cell, Reader, Span, StoreError};
+use crate::store::{Cell, Reader, Span, StoreError, WindowLabel};
 
 /// Addresses of a target that are told apart.
 const MOST_ADDRESSES: usize = 16;
@@ -25,6 +27,10 @@ struct OfCell {
     place: Place,
     addresses: Vec<Arc<str>>,
     observation: Observation,
+    /// All that was measured was set aside, since the probe was in trouble.
+    aside: bool,
+    /// The label that its window has.
+    written: Option<String>,
 }
 
 impl Seen {
@@ -117,7 +123,9 @@ impl Registry {
             let number = self.number(kept.cell);
             let seen = found.entry(kept.window.start.0).or_default();
             let observation = Observation::of_window(window);
-            seen.0.push(OfCell { number, place, addresses, observation });
+            let aside = observation.is_empty() && window.counts().troubled > 0;
+            let written = kept.label;
+            seen.0.push(OfCell { number, place, addresses, observation, aside, written });
         }
         Ok(found)
     }
@@ -132,10 +140,10 @@ impl Registry {
         number
     }
 
-    /// Has a detector take a minute.
-    pub(super) fn judge(&self, engine: &mut Engine, seen: &Seen, minute: i64) {
+    /// Has a detector take a minute; gives what it says of the cells, in the order of their numbers.
+    pub(super) fn judge(&self, engine: &mut Engine, seen: &Seen, minute: i64) -> Vec<Said> {
         let mut all = Vec::with_capacity(seen.0.len());
-        for OfCell { number, place, addresses, observation } in &seen.0 {
+        for OfCell { number, place, addresses, observation, .. } in &seen.0 {
             let id = CellId(*number);
             let mut place = place.clone();
             let old = engine.place_of(id);
@@ -157,7 +165,24 @@ impl Registry {
         }
         // In the order of the numbers, as they were first seen.
         all.sort_by_key(|(id, _)| *id);
-        engine.advance(minute, all);
+        engine.advance(minute, all)
+    }
+
+    /// The labels of a minute that are not yet what was said; they count as written from here on.
+    pub(super) fn label(&self, seen: &mut Seen, said: &[Said], minute: i64) -> Vec<WindowLabel> {
+        let mut changed = Vec::new();
+        for of in &mut seen.0 {
+            let own = said.binary_search_by_key(&of.number, |said| said.cell.0).ok();
+            let aside = of.aside.then_some(Label::ProbeBound);
+            let label = own.map_or(aside, |at| said[at].label);
+            let text = label.map(|label| label.to_string());
+            if of.written != text {
+                let cell = self.cells[of.number].clone();
+                changed.push(WindowLabel { cell, start_ms: minute * MINUTE_MS, label });
+                of.written = text;
+            }
+        }
+        changed
     }
 
     /// How it stands, with the cells.

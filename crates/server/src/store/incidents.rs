@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drifts::DriftRow;
 use super::reader::Cell;
+use super::reopened::Reopened;
 use super::windows::Span;
 
 /// An incident as it is kept. Times are milliseconds since the Unix epoch; those of minutes are their
@@ -96,6 +97,19 @@ pub struct FleetWindow {
     pub cell: Cell,
     /// The window.
     pub window: CellWindow,
+    /// Its label in the table.
+    pub label: Option<String>,
+}
+
+/// What is said of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowLabel {
+    /// Whose it is.
+    pub cell: Cell,
+    /// Where it starts, milliseconds since the Unix epoch.
+    pub start_ms: i64,
+    /// What is wrong; absent where all is as usual.
+    pub label: Option<Label>,
 }
 
 /// How often the windows of a minute have changed, all of them together.
@@ -116,14 +130,22 @@ pub struct Detected {
     pub incidents: Vec<IncidentRow>,
     /// Drifts that were noted.
     pub drifts: Vec<DriftRow>,
+    /// Labels of windows that are new, or have changed. Of one window the last counts.
+    pub labels: Vec<WindowLabel>,
     /// How the detector stands after a minute: its start, and the state.
     pub state: Option<(i64, Vec<u8>)>,
+    /// Minutes that have been judged again, and need not be any more.
+    pub reopened: Vec<Reopened>,
 }
 
 impl Detected {
-    /// Whether nothing is to be written.
+    /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.incidents.is_empty() && self.drifts.is_empty() && self.state.is_none()
+        self.incidents.is_empty()
+            && self.drifts.is_empty()
+            && self.labels.is_empty()
+            && self.state.is_none()
+            && self.reopened.is_empty()
     }
 
     /// Notes an incident, in place of what was noted of it before.

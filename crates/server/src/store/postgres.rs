@@ -17,6 +17,7 @@ mod inspect;
 mod leadership;
 mod partitions;
 mod reader;
+mod reopened;
 mod retention;
 mod rollups;
 pub(super) mod schema;

@@ -9,6 +9,7 @@ use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
 use super::drifts::{DriftQuery, DriftRow};
 use super::gaps::{GapQuery, GapRow};
 use super::incidents::{FleetWindow, IncidentQuery, IncidentRow, Revisions};
+use super::reopened::Reopened;
 use super::rollups::{Rollup, RollupTask};
 use super::summary::{SummaryQuery, SummaryRow};
 use super::tokens::TokenRecord;
@@ -124,6 +125,14 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.gaps(query),
             Backend::Postgres(reader) => reader.gaps(query),
+        }
+    }
+
+    /// Minutes whose windows changed when the detector no longer looked, the oldest first.
+    pub fn reopened(&self) -> Result<Vec<Reopened>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.reopened(),
+            Backend::Postgres(reader) => reader.reopened(),
         }
     }
 

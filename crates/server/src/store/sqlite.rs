@@ -11,6 +11,7 @@ mod gaps;
 mod incidents;
 mod inspect;
 mod reader;
+mod reopened;
 mod retention;
 mod rollups;
 pub(super) mod schema;

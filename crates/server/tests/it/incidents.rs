@@ -24,6 +24,9 @@ on_both_stores! {
     an_outage_and_a_certificate_are_told_apart_in_the_next_minute,
     what_grows_for_most_of_a_day_is_noted_once,
     sites_and_resolvers_may_be_known_from_the_topology_alone,
+    a_resolver_that_says_nothing_is_out,
+    what_comes_hours_late_is_judged_again,
+    a_way_back_that_was_cut_off_begins_anew,
 }
 
 pub(crate) const CLIENTS: [(&str, &str); 4] =
@@ -328,4 +331,84 @@ async fn sites_and_resolvers_may_be_known_from_the_topology_alone(world: World) 
         without.iter().all(|row| row.body.withdrawn || row.scope_id != "north"),
         "{without:#?}"
     );
+}
+
+async fn a_resolver_that_says_nothing_is_out(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::default();
+    send(&running, 0..90, 0, None).await;
+    // As the probe tells it, all is set aside.
+    let silence: Change = |resolver, event| {
+        if resolver == "10.0.0.1" {
+            event.failure = Some(ErrorStage::Dns);
+            event.troubled = true;
+            event.beside = Some(Box::new(Beside {
+                silent: true,
+                site: Some("berlin".into()),
+                ..Beside::default()
+            }));
+        }
+    };
+    send(&running, 90..91, 0, Some(silence)).await;
+    judge(&world, &running, &mut fleet, 90).await;
+    let [outage] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert_eq!(outage.label, Label::Outage(ErrorStage::Dns));
+    assert_eq!((&*outage.scope_type, &*outage.scope_id), ("resolver", "10.0.0.1"));
+}
+
+/// A clock at which all that is sent has come hours late.
+fn hours_later() -> Settings {
+    Settings { now: || T0 + 301 * MINUTE_MS + 15_000, ..Settings::default() }
+}
+
+async fn what_comes_hours_late_is_judged_again(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::default();
+    send(&running, 0..90, 0, None).await;
+    send(&running, 90..93, 0, Some(slow_resolver)).await;
+    send(&running, 93..300, 0, None).await;
+    judge(&world, &running, &mut fleet, 299).await;
+    let [told] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert_eq!((told.onset_ts, told.body.withdrawn), (at(90), false));
+    drop(running);
+
+    // One probe hands in an outage that it spooled, and most of what those minutes held.
+    let running = world.start(hours_later());
+    for ids in 1..60 {
+        send(&running, 90..93, ids, None).await;
+    }
+    let outage: Change = |_, event| event.failure = Some(ErrorStage::Tcp);
+    send(&running, 150..155, 60, Some(outage)).await;
+    assert_eq!(world.reader().reopened().unwrap().len(), 8);
+    judge(&world, &running, &mut fleet, 300).await;
+    assert_eq!(incidents(&world).len(), 1, "they may not be all yet");
+    judge(&world, &running, &mut fleet, 302).await;
+    let [outage, back] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert_eq!((&back.id, back.body.withdrawn), (&told.id, true));
+    assert_eq!(outage.label, Label::Outage(ErrorStage::Tcp));
+    assert_eq!((outage.onset_ts, outage.end_ts), (at(150), Some(at(155))));
+    assert!(outage.told_ts > after(300), "it says when it was known");
+    assert_eq!(world.reader().reopened().unwrap(), []);
+}
+
+async fn a_way_back_that_was_cut_off_begins_anew(world: World) {
+    let running = world.start(hours_later());
+    let mut fleet = Fleet::default();
+    send(&running, 0..280, 0, None).await;
+    judge(&world, &running, &mut fleet, 301).await;
+    judge(&world, &running, &mut fleet, 310).await;
+    assert_eq!(world.reader().reopened().unwrap(), [], "judged as it came, and once more");
+    let outage: Change = |_, event| event.failure = Some(ErrorStage::Tcp);
+    send(&running, 100..102, 1, Some(outage)).await;
+    // It goes back, and is killed on the way.
+    let step = async |fleet: &mut Fleet| {
+        diagnoser::detect(&world.store, &running.aggregator, fleet, after(312)).await.unwrap()
+    };
+    assert!(step(&mut fleet).await && step(&mut fleet).await && step(&mut fleet).await);
+    assert_eq!(world.reader().reopened().unwrap().len(), 2);
+    let mut fleet = Fleet::default();
+    judge(&world, &running, &mut fleet, 315).await;
+    let [outage] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
+    assert_eq!((outage.onset_ts, outage.end_ts), (at(100), Some(at(102))));
+    assert_eq!(world.reader().reopened().unwrap(), []);
 }

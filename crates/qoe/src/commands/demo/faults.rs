@@ -1,8 +1,13 @@
-//! How the demo's target behaves when it is well, and the four ways in which it is broken.
+//! How the demo's target behaves when it is well, and the three ways in which it is broken.
+
+use std::time::Duration;
 
 use ::probe::Measurement;
+use model::ErrorStage;
 use model::diagnosis::Label;
-use testbed::target::{DnsFault, FaultError, FaultSet, Faults, HttpFault, Listener, TlsFault};
+use testbed::target::{
+    Accept, DnsFault, FaultError, FaultSet, Faults, HttpFault, Listener, TcpFault, TlsFault,
+};
 
 /// A target that is well: a resolver 6 ms away, a handshake of 8 ms, a server that thinks for
 /// 25 ms and sends at 200 Mbit/s.
@@ -18,22 +23,20 @@ pub(super) const WELL: &str = "DNS 6 ms, TLS 8 ms, server 25 ms, 200 Mbit/s";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LiveFault {
     Dns,
-    Tls,
     Server,
-    Rate,
+    Refusal,
 }
 
 impl LiveFault {
     /// In the order in which they come.
-    pub(super) const ALL: [Self; 4] = [Self::Dns, Self::Tls, Self::Server, Self::Rate];
+    pub(super) const ALL: [Self; 3] = [Self::Dns, Self::Server, Self::Refusal];
 
     /// The label a diagnosis must give it.
     pub(super) fn label(self) -> Label {
         match self {
             Self::Dns => Label::DnsBound,
-            Self::Tls => Label::HandshakeBound,
             Self::Server => Label::ServerBound,
-            Self::Rate => Label::ThroughputBound,
+            Self::Refusal => Label::Outage(ErrorStage::Tcp),
         }
     }
 
@@ -41,21 +44,18 @@ impl LiveFault {
     pub(super) fn measure(self) -> &'static str {
         match self {
             Self::Dns => "DNS",
-            Self::Tls => "TLS",
             Self::Server => "the wait for the server",
-            Self::Rate => "throughput",
+            Self::Refusal => "the connect",
         }
     }
 
-    /// The same of one measurement, in milliseconds or kbit/s.
+    /// The same of one measurement, in milliseconds; absent where it failed.
     pub(super) fn value(self, m: &Measurement) -> Option<f64> {
-        let ms = |took: Option<std::time::Duration>| Some(took?.as_secs_f64() * 1e3);
+        let ms = |took: Option<Duration>| Some(took?.as_secs_f64() * 1e3);
         match self {
             Self::Dns => ms(m.dns),
-            Self::Tls => ms(m.tls),
             Self::Server => ms(m.ttfb),
-            #[expect(clippy::cast_precision_loss, reason = "drawn with eight levels")]
-            Self::Rate => m.throughput.map(|t| t.bits_per_second as f64 / 1e3),
+            Self::Refusal => ms(m.tcp),
         }
     }
 
@@ -63,9 +63,8 @@ impl LiveFault {
     pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Dns => "dns_delay",
-            Self::Tls => "tls_delay",
             Self::Server => "server_delay",
-            Self::Rate => "rate_limit",
+            Self::Refusal => "outage_tcp",
         }
     }
 
@@ -73,37 +72,42 @@ impl LiveFault {
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::Dns => "each DNS answer held back by 200 ms more",
-            Self::Tls => "each TLS handshake held back by 150 ms more",
             Self::Server => "each response held back by 250 ms more",
-            Self::Rate => "bodies sent at a tenth of the rate",
+            Self::Refusal => "no connection is taken any more",
         }
+    }
+
+    /// How long it lasts: a level that changed is believed after two minutes, a failure after one.
+    pub(super) fn lasts(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Dns | Self::Server => 120,
+            Self::Refusal => 60,
+        })
     }
 
     /// Breaks the target in this way, and only in this way.
     pub(super) fn inject(self, faults: &Faults) -> Result<(), FaultError> {
+        let taken = TcpFault::default();
         match self {
-            Self::Dns => apply(faults, DNS_MS + 200, TLS_MS, SERVER_MS, RATE_BPS),
-            Self::Tls => apply(faults, DNS_MS, TLS_MS + 150, SERVER_MS, RATE_BPS),
-            Self::Server => apply(faults, DNS_MS, TLS_MS, SERVER_MS + 250, RATE_BPS),
-            Self::Rate => apply(faults, DNS_MS, TLS_MS, SERVER_MS, RATE_BPS / 10),
+            Self::Dns => apply(faults, DNS_MS + 200, taken, SERVER_MS),
+            Self::Server => apply(faults, DNS_MS, taken, SERVER_MS + 250),
+            Self::Refusal => {
+                let refused = TcpFault { accept: Accept::Refuse, ..taken };
+                apply(faults, DNS_MS, refused, SERVER_MS)
+            }
         }
     }
 }
 
 /// Has the target behave as when it is well.
 pub(super) fn mend(faults: &Faults) -> Result<(), FaultError> {
-    apply(faults, DNS_MS, TLS_MS, SERVER_MS, RATE_BPS)
+    apply(faults, DNS_MS, TcpFault::default(), SERVER_MS)
 }
 
-fn apply(
-    faults: &Faults,
-    dns_ms: u64,
-    tls_ms: u64,
-    server_ms: u64,
-    rate_bps: u64,
-) -> Result<(), FaultError> {
+fn apply(faults: &Faults, dns_ms: u64, tcp: TcpFault, server_ms: u64) -> Result<(), FaultError> {
     faults.set(Listener::Dns, DnsFault { delay_ms: dns_ms, ..DnsFault::default() })?;
-    let tls = TlsFault { delay_ms: tls_ms, ..TlsFault::default() };
-    let http = HttpFault { delay_ms: server_ms, rate_bps: Some(rate_bps), ..HttpFault::default() };
-    faults.set(Listener::Https, FaultSet { tls, http, ..FaultSet::default() })
+    let tls = TlsFault { delay_ms: TLS_MS, ..TlsFault::default() };
+    let rate_bps = Some(RATE_BPS);
+    let http = HttpFault { delay_ms: server_ms, rate_bps, ..HttpFault::default() };
+    faults.set(Listener::Https, FaultSet { tcp, tls, http, ..FaultSet::default() })
 }

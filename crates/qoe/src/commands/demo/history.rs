@@ -7,16 +7,18 @@ use ::probe::Measurement;
 use anyhow::{Context as _, ensure};
 use jiff::tz::TimeZone;
 use model::units::MINUTE_MS;
+use server::store::IncidentRow;
 use testbed::load::{Sender, Totals};
 use testbed::score::{self, Observed, Score};
-use testbed::simulate::{self, CellProfile, Client, Fault, FaultKind, Scenario, Scope, Shape};
+use testbed::simulate::{
+    self, CellProfile, Client, Fault, FaultKind, Scenario, Scope, Shape, Truth,
+};
 use tokio::time::Instant;
 
 use super::watch::{self, Watch};
 use super::world::{CLIENTS, World};
 use crate::commands::now_ms;
-use crate::commands::report::incident::{Fleet, Incident, Told, incidents};
-use crate::commands::report::view as report;
+use crate::commands::report::incident::{one, scored, told};
 use crate::progress::Progress;
 use crate::render::{Style, units};
 use ::probe::check::view;
@@ -29,8 +31,11 @@ const MINUTES: u32 = 120;
 const PER_MINUTE: u32 = 6;
 /// The fleet beside the live probes.
 const FLEET: (u32, u32) = (5, 3);
-/// How long the diagnoser may take to judge it all.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the detector may take to judge it all.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// It waits for what may still come, and is then done within seconds: where nothing has changed for so
+/// long it has said what there is to say.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// How the target is when it is well.
 pub(super) struct Usual {
@@ -42,7 +47,7 @@ pub(super) struct Usual {
 pub(super) struct History {
     totals: Totals,
     faults: usize,
-    found: Vec<Incident>,
+    found: Vec<IncidentRow>,
     score: Score,
 }
 
@@ -89,7 +94,8 @@ pub(super) async fn send(
         Scenario::fleet(seed, clients, targets, start_ms, MINUTES, PER_MINUTE).random_faults(),
         live_probes(world, usual, seed, start_ms),
     ];
-    let truths: Vec<_> = scenarios.iter().flat_map(simulate::truths).collect();
+    let truths = scenarios.iter().flat_map(simulate::truths).map(Truth::extended);
+    let truths: Vec<_> = truths.collect();
     let cells = scenarios.iter().map(|s| (s.clients.len() * s.targets.len()) as u64).sum();
     let all: u64 = scenarios.iter().map(Scenario::len).sum();
 
@@ -99,29 +105,35 @@ pub(super) async fn send(
     let totals = sender
         .send_all(events, |at| progress.update(&format!("sent {} of {all}", at.totals.sent)))
         .await?;
-    progress.step("judging");
-    wait_until_judged(world).await?;
-    let told = Watch::new(&world.store, start_ms).all().await?;
+    progress.step("waiting for events on their way, then judging");
+    let found = judged(&Watch::new(&world.store, start_ms)).await?;
     progress.clear();
 
     let observed = Observed { from_ms: start_ms, to_ms: end_ms, cells };
-    let scored: Vec<_> = told.iter().map(Told::scored).collect();
+    let scored: Vec<_> = found.iter().flat_map(scored).collect();
     Ok(History {
         totals,
         faults: truths.len(),
-        found: incidents(told),
         score: score::score(&truths, &scored, &observed),
+        found,
     })
 }
 
-/// Waits until no cell is queued for the diagnoser.
-async fn wait_until_judged(world: &World) -> anyhow::Result<()> {
+/// What was found, when nothing more is.
+async fn judged(watch: &Watch<'_>) -> anyhow::Result<Vec<IncidentRow>> {
     let deadline = Instant::now() + PATIENCE;
-    while !world.store.read(|reader| reader.tasks(1)).await?.is_empty() {
-        ensure!(Instant::now() < deadline, "the diagnoser did not judge the history in time");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let (mut found, mut since) = (Vec::new(), Instant::now());
+    loop {
+        let now = watch.all().await?;
+        if now != found {
+            (found, since) = (now, Instant::now());
+        }
+        if !found.is_empty() && since.elapsed() >= SETTLED {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "the detector did not judge the history in time");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    Ok(())
 }
 
 /// The live probes, two hours before: the target as it was just measured, broken twice.
@@ -163,18 +175,14 @@ impl History {
     /// What was sent, what was said of it, and how much of that is right.
     pub(super) fn text(&self, style: Style) -> String {
         let zone = TimeZone::system();
-        let (clients, targets) = FLEET;
-        let fleet =
-            Fleet { clients: clients as usize + CLIENTS.len(), targets: targets as usize + 1 };
         let mut out = format!(
-            "  {} through the ingest, {} accepted, with {} in them. The diagnoser says:\n\n",
+            "  {} through the ingest, {} accepted, with {} in them. The detector says:\n\n",
             units::count(self.totals.sent, "event"),
             self.totals.accepted,
             units::count(self.faults as u64, "fault"),
         );
-        for incident in &self.found {
-            let text = report::one(incident, fleet, &zone, style);
-            out.extend(text.lines().flat_map(|line| ["  ", line, "\n"]));
+        for incident in told(&self.found) {
+            out.extend(["  ", &one(incident, &zone, style)]);
         }
         format!("{out}\nHistory, told against true:\n{}\n", self.score.table())
     }

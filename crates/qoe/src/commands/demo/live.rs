@@ -1,5 +1,5 @@
-//! The live part: probes measure, the target is broken at each minute's start and mended
-//! three quarters of a minute later, and what the diagnoser says of it is printed as it comes.
+//! The live part: probes measure, the target is broken at a minute's start and mended one or two whole
+//! minutes later, and what the detector says of it is printed as it comes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,10 @@ use testbed::simulate::{ScopeName, Truth};
 use tokio::time::Instant;
 
 use super::faults::{self, LiveFault};
-use super::watch::{self, Watch};
+use super::watch::{self, Watch, minute_ms};
 use super::world::{CLIENTS, World};
 use crate::commands::now_ms;
-use crate::commands::report::incident::Told;
+use crate::commands::report::incident::{one as in_words, scored};
 use crate::commands::report::view::clock;
 use crate::output::print;
 use crate::progress::Progress;
@@ -26,11 +26,11 @@ use crate::render::sparkline::sparkline;
 use crate::render::{Ink, Style, units};
 use ::probe::check::view;
 
-/// How long each fault lasts: most of a window, so that the window shows it, and not all, so that
-/// the next one begins well.
-const LASTS: Duration = Duration::from_secs(45);
-/// How long the last fault's diagnosis may still take after it was mended.
+/// How long a fault's name may still take after it was mended. A minute is judged a quarter of a minute
+/// after its end.
 const LINGER: Duration = Duration::from_secs(60);
+/// What is well for so long between two faults, so that one is not taken for the other.
+const APART_MS: i64 = MINUTE_MS;
 /// How often the store is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -58,16 +58,19 @@ pub(super) async fn show(
 
     let mut named = Vec::new();
     let mut truths = Vec::new();
+    // What the probes measure first is well.
+    let mut well_from_ms = now_ms();
     for fault in LiveFault::ALL {
-        let start_ms = watch::next_minute_ms(now_ms());
+        let start_ms = watch::next_minute_ms(now_ms().max(well_from_ms + APART_MS - 1));
         let wait = Duration::from_millis((start_ms - now_ms()).max(0).unsigned_abs());
         progress.wait_until(Instant::now() + wait, "the next fault begins with the minute").await;
         let (told, end_ms) = one(world, fault, &mut watch, &tape, progress, style).await?;
         truths.push(truth(world, fault, start_ms, end_ms));
+        well_from_ms = end_ms;
         named.push((fault, told));
     }
     probes.stop().await?;
-    let told: Vec<_> = watch.all().await?.iter().map(Told::scored).collect();
+    let told: Vec<_> = watch.all().await?.iter().flat_map(scored).collect();
     let observed = Observed { from_ms: began_ms, to_ms: now_ms(), cells: CLIENTS.len() as u64 };
     Ok(Named { faults: named, score: score::score(&truths, &told, &observed) })
 }
@@ -83,7 +86,7 @@ async fn one(
     style: Style,
 ) -> anyhow::Result<(BTreeMap<String, Duration>, i64)> {
     let began = Instant::now();
-    let began_ms = now_ms();
+    let (began_ms, lasts) = (now_ms(), fault.lasts());
     fault.inject(world.target.faults())?;
     let time = |ms| clock(ms, &TimeZone::system(), "%H:%M:%S");
     print(&format!("{}  {}\n\n", time(began_ms), style.paint(Ink::Notice, fault.what())))?;
@@ -92,21 +95,23 @@ async fn one(
     let mut told = BTreeMap::new();
     let mut mended_ms = None;
     loop {
-        for run in watch.news().await? {
-            let line = format!("{}  {}", time(now_ms()), line(&run, told.is_empty(), style));
+        for incident in watch.news().await? {
             progress.clear();
-            print(&line)?;
-            if run.label == fault.label() {
-                told.entry(run.client).or_insert_with(|| began.elapsed());
+            let text = in_words(&incident, &TimeZone::system(), style);
+            print(&format!("{}  {text}", time(now_ms())))?;
+            if incident.label == fault.label() && incident.opened_ts >= minute_ms(began_ms) {
+                for cell in incident.body.cells {
+                    told.entry(cell.client_id).or_insert_with(|| began.elapsed());
+                }
             }
         }
         let everyone = told.len() == CLIENTS.len();
-        if mended_ms.is_none() && began.elapsed() >= LASTS {
+        if mended_ms.is_none() && began.elapsed() >= lasts {
             faults::mend(world.target.faults())?;
             mended_ms = Some(now_ms());
         }
         if let Some(mended_ms) = mended_ms
-            && (everyone || began.elapsed() >= LASTS + LINGER)
+            && (everyone || began.elapsed() >= lasts + LINGER)
         {
             progress.clear();
             print(&format!(
@@ -117,19 +122,14 @@ async fn one(
             ))?;
             return Ok((told, mended_ms));
         }
-        let left = LASTS.saturating_sub(began.elapsed());
+        let left = lasts.saturating_sub(began.elapsed());
+        let what = match left.is_zero() {
+            true => "mended; the minute is judged a quarter of a minute after its end".to_owned(),
+            false => format!("mended in {}", units::span(left)),
+        };
         let who = format!("named by {} of {} probes", told.len(), CLIENTS.len());
-        progress.update(&format!("{who}; mended in {}", units::span(left)));
-        tokio::time::sleep(LOOK.min(left.max(Duration::from_millis(1)))).await;
-    }
-}
-
-/// What the diagnoser said: in full for the first, in short for who says the same.
-fn line(run: &Told, first: bool, style: Style) -> String {
-    let label = style.paint(Ink::Bad, run.label);
-    match first {
-        true => format!("{}  {label}  {}\n", run.client, run.text),
-        false => format!("{}  {label}  too\n", run.client),
+        progress.update(&format!("{who}; {what}"));
+        tokio::time::sleep(if left.is_zero() { LOOK } else { LOOK.min(left) }).await;
     }
 }
 
@@ -215,7 +215,7 @@ impl Named {
         let Score { found, cells, right, runs, false_alarms, .. } = self.score;
         format!(
             "Live, told against true:\n{out}  {found} of {cells} told by the probe that was hit; \
-             {right} of {runs} diagnoses right, {false_alarms} of nothing.\n"
+             {right} of {runs} alarms right, {false_alarms} of nothing.\n"
         )
     }
 }

@@ -1,43 +1,43 @@
-//! Looks on while the diagnoser writes: what is new since the last look.
+//! Looks on while the detector writes: what is new since the last look.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
+use model::diagnosis::Label;
 use model::units::MINUTE_MS;
-use server::store::{DiagnosisQuery, Span, Store};
+use server::store::{Cell, IncidentQuery, IncidentRow, Span, Store};
 
-use crate::commands::report::incident::Told;
-use crate::commands::report::told::told;
-
-/// Reads diagnoses from a moment on.
+/// Reads incidents from a moment on.
 pub(super) struct Watch<'a> {
     store: &'a Store,
     from_ms: i64,
-    seen: HashSet<(String, String, String, i64)>,
+    /// As they were at the last look: what they were called, and of which cells.
+    seen: BTreeMap<String, (Label, Vec<Cell>)>,
 }
 
 /// More than a demo can have.
-const LIMIT: usize = 100_000;
+const LIMIT: usize = 10_000;
 
 impl<'a> Watch<'a> {
-    /// Of windows that start at `from_ms` or later.
+    /// Of those that began at `from_ms` or later.
     pub(super) fn new(store: &'a Store, from_ms: i64) -> Self {
-        Self { store, from_ms, seen: HashSet::new() }
+        Self { store, from_ms, seen: BTreeMap::new() }
     }
 
-    /// Every diagnosis there is by now.
-    pub(super) async fn all(&self) -> anyhow::Result<Vec<Told>> {
+    /// Every incident there is by now.
+    pub(super) async fn all(&self) -> anyhow::Result<Vec<IncidentRow>> {
         let span = Span { from_ms: self.from_ms, to_ms: i64::MAX / 2 };
-        let query = DiagnosisQuery::new(span, LIMIT);
-        let rows = self.store.read(move |reader| reader.diagnoses(&query)).await?.0;
-        Ok(rows.iter().filter_map(told).collect())
+        let query = IncidentQuery::new(span, LIMIT);
+        let mut rows = self.store.read(move |reader| reader.incidents(&query)).await?.0;
+        rows.retain(|row| row.onset_ts >= self.from_ms && !row.body.withdrawn);
+        Ok(rows)
     }
 
-    /// Those that were not there at the last look.
-    pub(super) async fn news(&mut self) -> anyhow::Result<Vec<Told>> {
+    /// Those that were not there at the last look, or were called otherwise, or had fewer cells.
+    pub(super) async fn news(&mut self) -> anyhow::Result<Vec<IncidentRow>> {
         let mut all = self.all().await?;
-        all.retain(|run| {
-            let key = (run.client.clone(), run.target.clone(), run.label.to_string(), run.from_ms);
-            self.seen.insert(key)
+        all.retain(|row| {
+            let now = (row.label, row.body.cells.clone());
+            self.seen.insert(row.id.clone(), now.clone()) != Some(now)
         });
         Ok(all)
     }

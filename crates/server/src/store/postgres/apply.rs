@@ -9,12 +9,13 @@ use uuid::Uuid;
 
 use super::Failure;
 use super::connection::Connection;
-use super::gaps;
 use super::partitions::Day;
 use super::time::Time;
 use super::windows::Touched;
 use super::writer::Known;
+use super::{gaps, reopened};
 use crate::store::StoreError;
+use crate::store::reopened::to_note;
 
 /// What makes an event the one it is, in the order of `events_seen`, and where it was handed in.
 /// Of two with one id the one handed in first counts.
@@ -116,12 +117,14 @@ fn attempt(
         return Ok(Some(duplicates));
     }
     gaps::note(conn, &fresh).map_err(failed("note what probes lost"))?;
+    let late = to_note(&fresh, now_ms);
     let mut touched = Touched::group(fresh);
     touched.read(conn, locking)?;
     touched.fold();
     if !touched.write(conn, now_ms)? {
         return Ok(None);
     }
+    reopened::note(conn, &late, now_ms).map_err(failed("note minutes to judge again"))?;
     crate::crash::point("before-commit");
     conn.batch("COMMIT").map_err(failed(DOING))?;
     crate::crash::point("after-commit");

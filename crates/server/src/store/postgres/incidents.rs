@@ -7,11 +7,12 @@ use tokio_postgres::Row;
 use super::connection::{Connection, Value};
 use super::reader::limit_of;
 use super::time::Time;
-use super::{Failure, Reader, drifts};
+use super::{Failure, Reader, drifts, reopened};
 use crate::store::incidents::STATES;
 use crate::store::windows::kept_window;
 use crate::store::{
     Cell, Detected, FleetWindow, IncidentQuery, IncidentRow, Revisions, Span, StoreError,
+    WindowLabel,
 };
 
 /// Writes what a step of the detector found.
@@ -20,8 +21,10 @@ pub(super) fn record(conn: &Connection, found: &Detected) -> Result<(), StoreErr
     let kept = found.incidents.iter().map(Kept::of).collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<Vec<Value<'_>>> = kept.iter().map(Kept::values).collect();
     conn.transaction(doing, |conn| {
-        put(conn, &rows, found.state.as_ref())
+        label(conn, &found.labels)
+            .and_then(|()| put(conn, &rows, found.state.as_ref()))
             .and_then(|()| drifts::note(conn, &found.drifts))
+            .and_then(|()| reopened::settle(conn, &found.reopened))
             .map_err(StoreError::postgres(doing))
     })
 }
@@ -56,6 +59,25 @@ fn put(
         )?;
     }
     Ok(())
+}
+
+/// A statement for each row and not for all: a join may be planned from the wrong end.
+fn label(conn: &Connection, labels: &[WindowLabel]) -> Result<(), Failure> {
+    let text = |of: &WindowLabel| of.label.map(|label| label.to_string());
+    let mut labels: Vec<_> =
+        labels.iter().map(|of| (&of.cell, Time(of.start_ms), text(of))).collect();
+    // In key order, as those who count lock them; of one window the last stays the last.
+    labels.sort_by_key(|(cell, start, _)| (*cell, start.0));
+    let rows: Vec<Vec<Value<'_>>> = labels
+        .iter()
+        .map(|(cell, start, label)| vec![&cell.client_id as Value<'_>, &cell.target, start, label])
+        .collect();
+    conn.execute_each(
+        "UPDATE agg_1m SET diagnosis_label = $4
+         WHERE client_id = $1 AND target = $2 AND window_start_ts = $3",
+        &rows,
+    )
+    .map(drop)
 }
 
 /// An incident as its row has it.
@@ -133,7 +155,7 @@ impl Reader {
 
     pub(crate) fn fleet_windows(&self, span: Span) -> Result<Vec<FleetWindow>, StoreError> {
         let rows = self.conn.borrow().query(
-            "SELECT client_id, target, window_start_ts, sketches, facts FROM agg_1m
+            "SELECT client_id, target, window_start_ts, sketches, facts, diagnosis_label FROM agg_1m
              WHERE window_start_ts >= $1 AND window_start_ts < $2
              ORDER BY window_start_ts, client_id, target",
             &[&Time(span.from_ms), &Time(span.to_ms)],
@@ -145,7 +167,8 @@ impl Reader {
                 let start = Minute::of_ms(row.get::<_, Time>(2).0);
                 let (id, target) = (&cell.client_id, &cell.target);
                 let window = kept_window(id, target, row.get(3), row.get(4))?;
-                Ok(FleetWindow { cell, window: CellWindow { start, window } })
+                let window = CellWindow { start, window };
+                Ok(FleetWindow { cell, window, label: row.get(5) })
             })
             .collect()
     }

@@ -56,6 +56,12 @@ const STEPS: &[Step] = &[
         down: include_str!("../../../migrations/postgres/6_drifts/down.sql"),
         oldest_program: 1,
     },
+    Step {
+        name: "reopened",
+        up: include_str!("../../../migrations/postgres/7_reopened/up.sql"),
+        down: include_str!("../../../migrations/postgres/7_reopened/down.sql"),
+        oldest_program: 1,
+    },
 ];
 
 /// The schema version this program works with.

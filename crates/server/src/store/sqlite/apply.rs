@@ -6,9 +6,10 @@ use model::{Event, Metric};
 use rusqlite::{CachedStatement, OptionalExtension, Transaction};
 use uuid::Uuid;
 
-use super::gaps;
 use super::writer::Clients;
+use super::{gaps, reopened};
 use crate::store::StoreError;
+use crate::store::reopened::to_note;
 use crate::store::windows::{self, kept_window};
 
 /// What makes an event the one it is, in the order of `events_seen`, and where it was handed in.
@@ -56,6 +57,8 @@ pub(super) fn apply(
     .map_err(StoreError::sqlite("mark events as seen"))?;
     crate::crash::point("mid-batch");
     gaps::note(tx, &fresh).map_err(StoreError::sqlite("note what probes lost"))?;
+    reopened::note(tx, &to_note(&fresh, now_ms), now_ms)
+        .map_err(StoreError::sqlite("note minutes to judge again"))?;
 
     fresh.sort_unstable_by(|a, b| window_key(a).cmp(&window_key(b)));
     let mut store = Windows::new(tx).map_err(StoreError::sqlite("prepare to count"))?;

@@ -4,13 +4,13 @@ use model::diagnosis::CellWindow;
 use model::units::{MINUTE_MS, Minute};
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::Reader;
-use super::drifts;
 use super::windows::limit_of;
+use super::{Reader, drifts, reopened};
 use crate::store::incidents::STATES;
 use crate::store::windows::kept_window;
 use crate::store::{
     Cell, Detected, FleetWindow, IncidentQuery, IncidentRow, Revisions, Span, StoreError,
+    WindowLabel,
 };
 
 /// Writes what a step of the detector found.
@@ -38,6 +38,8 @@ pub(super) fn record(tx: &Transaction<'_>, found: &Detected) -> rusqlite::Result
         ))?;
     }
     drifts::note(tx, &found.drifts)?;
+    label(tx, &found.labels)?;
+    reopened::settle(tx, &found.reopened)?;
     if let Some((minute_ms, state)) = &found.state {
         tx.execute("INSERT OR REPLACE INTO detector_state VALUES (?1, ?2)", (minute_ms, state))?;
         tx.execute(
@@ -45,6 +47,17 @@ pub(super) fn record(tx: &Transaction<'_>, found: &Detected) -> rusqlite::Result
                  SELECT minute_ts FROM detector_state ORDER BY minute_ts DESC LIMIT ?1)",
             [STATES],
         )?;
+    }
+    Ok(())
+}
+
+fn label(tx: &Transaction<'_>, labels: &[WindowLabel]) -> rusqlite::Result<()> {
+    let mut update = tx.prepare_cached(
+        "UPDATE agg_1m SET diagnosis_label = ?4
+         WHERE client_id = ?1 AND target = ?2 AND window_start_ts = ?3",
+    )?;
+    for WindowLabel { cell: Cell { client_id, target }, start_ms, label } in labels {
+        update.execute((client_id, target, start_ms, label.map(|label| label.to_string())))?;
     }
     Ok(())
 }
@@ -107,7 +120,7 @@ impl Reader {
         let mut query = self
             .conn
             .prepare_cached(
-                "SELECT client_id, target, window_start_ts, sketches, facts FROM agg_1m
+                "SELECT client_id, target, window_start_ts, sketches, facts, diagnosis_label FROM agg_1m
                  WHERE window_start_ts >= ?1 AND window_start_ts < ?2
                  ORDER BY window_start_ts, client_id, target",
             )
@@ -118,11 +131,11 @@ impl Reader {
             let read = || -> rusqlite::Result<_> {
                 let cell = Cell { client_id: row.get(0)?, target: row.get(1)? };
                 let blobs = (row.get_ref(3)?.as_blob()?, row.get_ref(4)?.as_blob_or_null()?);
-                Ok((cell, Minute::of_ms(row.get(2)?), blobs))
+                Ok((cell, Minute::of_ms(row.get(2)?), blobs, row.get(5)?))
             };
-            let (cell, start, (sketches, facts)) = read().map_err(failed(doing))?;
+            let (cell, start, (sketches, facts), label) = read().map_err(failed(doing))?;
             let window = kept_window(&cell.client_id, &cell.target, sketches, facts)?;
-            found.push(FleetWindow { cell, window: CellWindow { start, window } });
+            found.push(FleetWindow { cell, window: CellWindow { start, window }, label });
         }
         Ok(found)
     }

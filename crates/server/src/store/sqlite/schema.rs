@@ -22,6 +22,8 @@ const STEPS: &[M<'static>] = &[
         .down(include_str!("../../../migrations/sqlite/5_alerts/down.sql")),
     M::up(include_str!("../../../migrations/sqlite/6_drifts/up.sql"))
         .down(include_str!("../../../migrations/sqlite/6_drifts/down.sql")),
+    M::up(include_str!("../../../migrations/sqlite/7_reopened/up.sql"))
+        .down(include_str!("../../../migrations/sqlite/7_reopened/down.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
