@@ -87,27 +87,24 @@ impl LiveFault {
 
     /// Breaks the target in this way, and only in this way.
     pub(super) fn inject(self, faults: &Faults) -> Result<(), FaultError> {
-        let taken = TcpFault::default();
+        let taken = Accept::default();
         match self {
             Self::Dns => apply(faults, DNS_MS + 200, taken, SERVER_MS),
             Self::Server => apply(faults, DNS_MS, taken, SERVER_MS + 250),
-            Self::Refusal => {
-                let refused = TcpFault { accept: Accept::Refuse, ..taken };
-                apply(faults, DNS_MS, refused, SERVER_MS)
-            }
+            Self::Refusal => apply(faults, DNS_MS, Accept::Refuse, SERVER_MS),
         }
     }
 }
 
 /// Has the target behave as when it is well.
 pub(super) fn mend(faults: &Faults) -> Result<(), FaultError> {
-    apply(faults, DNS_MS, TcpFault::default(), SERVER_MS)
+    apply(faults, DNS_MS, Accept::default(), SERVER_MS)
 }
 
-fn apply(faults: &Faults, dns_ms: u64, tcp: TcpFault, server_ms: u64) -> Result<(), FaultError> {
+fn apply(faults: &Faults, dns_ms: u64, accept: Accept, server_ms: u64) -> Result<(), FaultError> {
     faults.set(Listener::Dns, DnsFault { delay_ms: dns_ms, ..DnsFault::default() })?;
     let tls = TlsFault { delay_ms: TLS_MS, ..TlsFault::default() };
-    let rate_bps = Some(RATE_BPS);
+    let (tcp, rate_bps) = (TcpFault { accept }, Some(RATE_BPS));
     let http = HttpFault { delay_ms: server_ms, rate_bps, ..HttpFault::default() };
     faults.set(Listener::Https, FaultSet { tcp, tls, http, ..FaultSet::default() })
 }
