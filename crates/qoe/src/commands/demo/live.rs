@@ -61,7 +61,8 @@ pub(super) async fn show(
     // What the probes measure first is well.
     let mut well_from_ms = now_ms();
     for fault in LiveFault::ALL {
-        let start_ms = watch::next_minute_ms(now_ms().max(well_from_ms + APART_MS - 1));
+        let apart_ms = minute_ms(well_from_ms) + APART_MS;
+        let start_ms = watch::next_minute_ms(now_ms().max(apart_ms - 1));
         let wait = Duration::from_millis((start_ms - now_ms()).max(0).unsigned_abs());
         progress.wait_until(Instant::now() + wait, "the next fault begins with the minute").await;
         let (told, end_ms) = one(world, fault, &mut watch, &tape, progress, style).await?;
