@@ -37,23 +37,13 @@ fn at(minutes: i64) -> i64 {
     T0 + minutes * MINUTE_MS
 }
 
-fn labels(world: &World, from: i64, to: i64) -> Vec<Option<String>> {
-    let windows = world.windows().into_iter();
-    windows
-        .filter(|window| (at(from)..at(to)).contains(&window.window_start_ts))
-        .map(|window| window.diagnosis_label)
-        .collect()
-}
-
 #[tokio::test]
-async fn a_fault_is_labelled_told_as_one_run_and_closed() {
+async fn a_fault_is_told_as_one_run_and_closed() {
     let world = World::new();
     let running = world.start(Settings::default());
     send(&running, (0..30).map(|at| (at, false))).await;
     send(&running, (30..40).map(|at| (at, true))).await;
     assert_eq!(judge_all(&world, &running).await, 1);
-    assert_eq!(labels(&world, 10, 30), vec![None; 20]);
-    assert_eq!(labels(&world, 30, 40), vec![Some("dns-bound".to_owned()); 10]);
     let [run] = &runs(&world.reader())[..] else { panic!() };
     assert_eq!((run.label, run.open, run.windows), (Label::DnsBound, true, 10));
     assert_eq!((run.since_ts, run.last_ts), (at(30), at(39)));
@@ -80,7 +70,6 @@ async fn judging_as_it_comes_and_judging_at_once_say_the_same() {
         judge_all(&live, &running).await;
         running.stop().await;
     }
-    assert_eq!(labels(&live, 0, 120), labels(&later, 0, 120));
     assert_eq!(runs(&live.reader()), runs(&later.reader()));
     assert_eq!(runs(&live.reader()).len(), 1);
 }
@@ -125,9 +114,6 @@ async fn what_is_older_than_what_is_queued_already_is_judged_with_it() {
         }
         assert_eq!(world.reader().tasks(10).unwrap().len(), 1);
         judge_all(&world, &running).await;
-        for from in [first, second] {
-            assert_eq!(labels(&world, from, from + 5), vec![Some("dns-bound".to_owned()); 5]);
-        }
     }
     let spans: Vec<_> = runs(&world.reader()).iter().map(|r| (r.since_ts, r.last_ts)).collect();
     assert_eq!(spans, [(at(30), at(39)), (at(LATER + 30), at(LATER + 39))]);

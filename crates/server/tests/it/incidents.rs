@@ -27,6 +27,7 @@ on_both_stores! {
     a_resolver_that_says_nothing_is_out,
     what_comes_hours_late_is_judged_again,
     a_way_back_that_was_cut_off_begins_anew,
+    windows_carry_the_label_of_their_incident,
 }
 
 pub(crate) const CLIENTS: [(&str, &str); 4] =
@@ -411,4 +412,42 @@ async fn a_way_back_that_was_cut_off_begins_anew(world: World) {
     let [outage] = &incidents(&world)[..] else { panic!("{:#?}", incidents(&world)) };
     assert_eq!((outage.onset_ts, outage.end_ts), (at(100), Some(at(102))));
     assert_eq!(world.reader().reopened().unwrap(), []);
+}
+
+/// The labels of a client's windows of the first target, from minute to minute.
+fn labels(world: &World, client: &str, minutes: std::ops::Range<i64>) -> Vec<Option<String>> {
+    let span = at(minutes.start)..at(minutes.end);
+    let windows = world.windows().into_iter().filter(|window| {
+        span.contains(&window.window_start_ts)
+            && (&*window.client_id, &*window.target) == (client, TARGETS[0])
+    });
+    windows.map(|window| window.diagnosis_label).collect()
+}
+
+async fn windows_carry_the_label_of_their_incident(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::default();
+    send(&running, 0..90, 0, None).await;
+    send(&running, 90..93, 0, Some(slow_resolver)).await;
+    // A probe in trouble says nothing of the target.
+    let troubled: Change = |_, event| event.troubled = true;
+    send(&running, 93..94, 0, Some(troubled)).await;
+    judge(&world, &running, &mut fleet, 93).await;
+    let text = |label: &str| Some(label.to_owned());
+    assert_eq!(labels(&world, "a", 0..5), vec![text("insufficient_data"); 5]);
+    assert_eq!(labels(&world, "a", 20..90), vec![None; 70]);
+    assert_eq!(labels(&world, "a", 91..94)[..2], vec![text("dns-bound"); 2]);
+    assert_eq!(labels(&world, "a", 93..94), [text("probe-bound")]);
+    assert_eq!(labels(&world, "d", 90..93), vec![None; 3]);
+    let summary = world.reader().summary(ALWAYS, T0).unwrap();
+    let own = summary.iter().find(|row| row.client_id == "a" && row.target == TARGETS[0]).unwrap();
+    assert_eq!(own.diagnosis_label, text("probe-bound"));
+
+    // Late events say otherwise, and the labels go.
+    for ids in 1..60 {
+        send(&running, 90..93, ids, None).await;
+    }
+    send(&running, 94..101, 0, None).await;
+    judge(&world, &running, &mut fleet, 100).await;
+    assert_eq!(labels(&world, "a", 90..93), vec![None; 3]);
 }

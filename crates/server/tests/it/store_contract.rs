@@ -31,7 +31,7 @@ on_both_stores! {
     tokens_are_known_at_once_and_not_after_they_were_revoked,
     ids_outlive_the_events_that_are_accepted_and_windows_outlive_ids,
     a_clock_that_leaps_ahead_removes_nothing,
-    a_fault_is_labelled_told_as_one_run_and_closed,
+    a_fault_is_told_as_one_run_and_closed,
     what_comes_while_a_cell_is_judged_leaves_it_queued,
     a_cell_that_is_judged_twice_is_settled_by_its_own_judgement_alone,
     a_cell_that_is_not_done_goes_on_where_it_was_left,
@@ -374,22 +374,15 @@ async fn judge_all(world: &World, running: &Running) -> usize {
     }
 }
 
-async fn a_fault_is_labelled_told_as_one_run_and_closed(world: World) {
+async fn a_fault_is_told_as_one_run_and_closed(world: World) {
     let running = world.start(Settings::default());
     let reader = world.reader();
     let runs = || reader.cell_diagnoses(&cell(CLIENT, TARGET), ALWAYS).unwrap();
     send(&running, (0..30).map(|at| (at, false))).await;
     send(&running, (30..40).map(|at| (at, true))).await;
     assert_eq!(judge_all(&world, &running).await, 1);
-    let labels: Vec<_> = world.windows().into_iter().map(|row| row.diagnosis_label).collect();
-    assert_eq!(labels[10..30], vec![None; 20]);
-    assert_eq!(labels[30..40], vec![Some("dns-bound".to_owned()); 10]);
     let [open] = &runs()[..] else { panic!() };
     assert_eq!((open.open, open.windows, open.since_ts, open.last_ts), (true, 10, at(30), at(39)));
-    assert_eq!(
-        reader.summary(ALWAYS, T0).unwrap()[0].diagnosis_label.as_deref(),
-        Some("dns-bound")
-    );
 
     send(&running, [(40, false)]).await;
     judge_all(&world, &running).await;
