@@ -55,6 +55,8 @@ const LONE: f64 = 1.5;
 /// How much more it has to be that came on slowly, as what wanders does.
 const SLOW: f64 = 1.5;
 const SUDDEN: usize = 10;
+/// Samples that a leap is told from.
+const LEAP_SAMPLES: usize = 48;
 
 /// The detector.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -259,7 +261,11 @@ fn onset(unit: &Unit, cells: &[Cell], kind: usize, now: i64) -> Option<i64> {
         true => since,
         false => {
             let newest = (now + 1 - track.minutes_of(PRESENT)).max(since);
-            effect(newest, now).filter(|e| e.matters(kind, lone) && e.is_twice(&all, kind))?;
+            // Of few samples, or of one client, chance and bursts make leaps too.
+            let is_one = matches!(unit.scope.kind, ScopeKind::Client | ScopeKind::Cell);
+            let leaps =
+                |e: &Effect| e.n >= LEAP_SAMPLES && e.matters(kind, lone) && e.is_twice(&all, kind);
+            effect(newest, now).filter(|e| !is_one && leaps(e))?;
             newest
         }
     };
