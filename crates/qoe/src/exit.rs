@@ -29,7 +29,7 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
             let config = error.chain().any(|cause| {
                 cause.is::<SettingsError>()
                     || cause.is::<::probe::agent::FileError>()
-                    || cause.is::<server::alert::config::ConfigError>()
+                    || cause.is::<server::file::FileError>()
             });
             ExitCode::from(if config { CONFIG } else { FAILED })
         }

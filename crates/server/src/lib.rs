@@ -8,6 +8,7 @@ pub mod bus;
 pub mod clock;
 mod crash;
 pub mod diagnoser;
+pub mod file;
 pub mod health;
 pub mod ingest;
 pub mod partition;

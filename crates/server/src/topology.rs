@@ -1,14 +1,14 @@
 //! The file that says who is where.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use model::detect::{Place, Topology};
 use serde::Deserialize;
 use toml::Spanned;
+
+use crate::file::{self, FileError, Wrong};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,58 +46,23 @@ struct Resolver {
     address: Option<String>,
 }
 
-/// What is wrong with a topology.
-#[derive(Debug, thiserror::Error)]
-pub enum TopologyError {
-    /// It can't be read at all.
-    #[error("cannot read the topology from {}: {why}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        why: io::Error,
-    },
-    /// What it holds can't be used.
-    #[error("{}:{line}: {what}", path.display())]
-    Holds {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong, and the way out.
-        what: String,
-    },
-}
-
-/// Where in the text something is wrong, and what.
-type Fault = (usize, String);
+/// More is no file that a person wrote: a hundred thousand clients have room in it.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Reads a file.
 ///
 /// # Errors
 /// Where it can't be read, or holds what can't be used: which line, and the way out.
-pub fn load(path: &Path) -> Result<Topology, TopologyError> {
-    let path = path.to_owned();
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(why) => return Err(TopologyError::Read { path, why }),
-    };
-    read(&text).map_err(|(at, what)| {
-        let before = text.as_bytes().iter().take(at);
-        TopologyError::Holds { line: before.filter(|byte| **byte == b'\n').count() + 1, path, what }
-    })
+pub fn load(path: &Path) -> Result<Topology, FileError> {
+    file::load("the topology", path, MOST_BYTES, |text| topology(&text))
 }
 
-fn read(text: &str) -> Result<Topology, Fault> {
-    let text: Text = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        (at, error.message().to_owned())
-    })?;
+fn topology(text: &Text) -> Result<Topology, Wrong> {
     let mut seen = HashSet::new();
     for id in text.clients.iter().map(|client| &client.id) {
         if !seen.insert(id.get_ref()) {
             let what = format!("the client {:?} is named twice: keep one of them", id.get_ref());
-            return Err((id.span().start, what));
+            return Err((id.span(), what));
         }
     }
     // Events name a resolver by its address, the topology by its id.
@@ -120,7 +85,7 @@ fn read(text: &str) -> Result<Topology, Fault> {
                 client.id.get_ref(),
                 asked.get_ref()
             );
-            return Err((asked.span().start, what));
+            return Err((asked.span(), what));
         }
         let arc = |text: &Option<String>| text.as_deref().map(Arc::from);
         let resolver = client.resolver.as_ref().map(|r| r.get_ref().as_str());
@@ -155,7 +120,7 @@ mod tests {
 
     #[test]
     fn who_is_where_is_read() {
-        let topology = read(TEXT).unwrap();
+        let topology = topology(&file::read(TEXT).unwrap()).unwrap();
         let place = &topology.clients["c1"];
         assert_eq!((place.site.as_deref(), place.resolver.as_deref()), (Some("s"), Some("r1")));
         assert_eq!(topology.addresses["https://a.example/"].len(), 2);
@@ -167,7 +132,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.toml");
         let said = |text: &str| {
-            fs::write(&path, text).unwrap();
+            std::fs::write(&path, text).unwrap();
             load(&path).unwrap_err().to_string()
         };
         let wrong = said("[[clients]]\nid = 'a'\nsit = 'x'\n");

@@ -1,8 +1,6 @@
 //! The file of alerts: who is told what, when it is not told, and a few rules for all.
 
 use std::fmt;
-use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +8,7 @@ use model::diagnosis::Label;
 use url::Url;
 
 use super::maintenance::Maintenance;
+use crate::file::{FileError, read_bounded};
 use crate::store::{IncidentRow, Severity};
 
 mod file;
@@ -94,29 +93,6 @@ pub enum LabelFilter {
     Outages,
 }
 
-/// What is wrong with a file of alerts.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// It can't be read at all.
-    #[error("cannot read the alerts from {}: {why}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says, or that it is too long.
-        why: io::Error,
-    },
-    /// What it holds can't be used.
-    #[error("{}:{line}: {what}", path.display())]
-    Holds {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong, and the way out.
-        what: String,
-    },
-}
-
 /// More is no file that a person wrote.
 const MOST_BYTES: u64 = 1 << 20;
 /// A task each.
@@ -131,16 +107,10 @@ impl Config {
     ///
     /// # Errors
     /// It can't be read, or holds what can't be used: which line, and the way out.
-    pub fn load(path: &Path, credentials: Option<&Path>) -> Result<Self, ConfigError> {
-        let unread = |why| ConfigError::Read { path: path.to_owned(), why };
-        let text = read_bounded(path, MOST_BYTES).map_err(unread)?;
+    pub fn load(path: &Path, credentials: Option<&Path>) -> Result<Self, FileError> {
         let beside = path.parent().unwrap_or(Path::new("."));
         let files = Files { beside, credentials };
-        file::read(&text, &files).map_err(|file::Fault { line, what }| ConfigError::Holds {
-            path: path.to_owned(),
-            line,
-            what,
-        })
+        crate::file::load("the alerts", path, MOST_BYTES, |file| file::config(file, &files))
     }
 }
 
@@ -178,16 +148,6 @@ impl Files<'_> {
             text => Ok(Secret(text.to_owned())),
         }
     }
-}
-
-fn read_bounded(path: &Path, most: u64) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    // One byte more than it may have tells that it has more.
-    fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::other(format!("it has more than {most} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no UTF-8 text"))
 }
 
 /// A secret that everybody can read is none.

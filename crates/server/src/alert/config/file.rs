@@ -17,22 +17,13 @@ use super::{
 };
 use crate::alert::address;
 use crate::alert::maintenance::{Maintenance, Scope, When};
+use crate::file::Wrong;
 use crate::store::Severity;
-
-/// What is wrong, and in which line.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) line: usize,
-    pub(super) what: String,
-}
-
-/// What is wrong, and where in the text.
-type Wrong = (Range<usize>, String);
 
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Default)]
-struct File {
+pub(super) struct File {
     base_url: Option<Spanned<String>>,
     policy: FilePolicy,
     receivers: Vec<Spanned<FileReceiver>>,
@@ -85,35 +76,11 @@ struct FileMaintenance {
 const SCOPES: [&str; 8] =
     ["global", "target", "address", "isp", "site", "resolver", "client", "cell"];
 /// Characters of what is said of a mistake: enough for the names of all keys.
-const MOST_TOLD: usize = 500;
 const MOST_NAME: usize = 64;
 /// A shorter secret could be tried out.
 const LEAST_SECRET: usize = 16;
 
-pub(super) fn read(text: &str, files: &Files<'_>) -> Result<Config, Fault> {
-    let at = |(place, what): Wrong| Fault { line: line(text, place.start), what };
-    let file: File = toml::from_str(text)
-        .map_err(|error| at((error.span().unwrap_or(0..0), told(error.message()))))?;
-    config(file, files).map_err(at)
-}
-
-/// The parser's words in ours. They quote the file, which may hold anything: what is told is one line
-/// of some length.
-fn told(message: &str) -> String {
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    let message: String = message.chars().take(MOST_TOLD).map(printable).collect();
-    match message.strip_prefix("unknown field ") {
-        Some(unknown) => format!("unknown key {unknown}"),
-        None => message,
-    }
-}
-
-fn line(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().get(..offset).unwrap_or_default();
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
-}
-
-fn config(file: File, files: &Files<'_>) -> Result<Config, Wrong> {
+pub(super) fn config(file: File, files: &Files<'_>) -> Result<Config, Wrong> {
     let base_url = file.base_url.map(|text| wrong_at(&text, base_url)).transpose()?;
     let too_many = |place: Range<usize>, most: usize, what: &str| {
         (place, format!("there are more than {most} {what}"))
