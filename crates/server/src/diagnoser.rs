@@ -1,4 +1,4 @@
-//! Judges cells whose windows changed, and writes labels and runs.
+//! Judges cells whose windows changed, and writes runs.
 //!
 //! What is to be judged is in the store's queue, written with the windows, so nothing is lost by
 //! a stop at any moment; what is said rests on the stored windows alone, so judging again after
@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::diagnosis::{self, CellWindow, Diagnosis, Outcome, Run, Verdict};
+use model::diagnosis::{self, Diagnosis, Outcome, Run, Verdict};
 use model::units::MINUTE_MS;
 use tokio_util::sync::CancellationToken;
 
@@ -185,7 +185,6 @@ fn judge(reader: &Reader, task: Task, now_ms: i64) -> Result<Judged, StoreError>
     for span in past.spans(end_ms) {
         windows.extend(reader.cell_windows(&task.cell, span)?);
     }
-    let windows: Vec<CellWindow> = windows.into_iter().map(|of| of.window).collect();
     let verdicts = diagnosis::diagnose(&windows, now_ms);
 
     let read_from = past.begin_ms();
@@ -203,7 +202,6 @@ fn judge(reader: &Reader, task: Task, now_ms: i64) -> Result<Judged, StoreError>
         run.open = false;
     }
     Ok(Judged {
-        labels: Vec::new(),
         replaced: Span { from_ms: cut_ms, to_ms: end_ms },
         runs,
         rest_ms: (more && unsettled).then_some(end_ms),
@@ -213,7 +211,7 @@ fn judge(reader: &Reader, task: Task, now_ms: i64) -> Result<Judged, StoreError>
 
 fn nothing_found(task: Task) -> Judged {
     let nowhere = Span { from_ms: task.oldest_ms, to_ms: task.oldest_ms };
-    Judged { labels: Vec::new(), replaced: nowhere, runs: Vec::new(), rest_ms: None, task }
+    Judged { replaced: nowhere, runs: Vec::new(), rest_ms: None, task }
 }
 
 /// What is read before the windows to judge.

@@ -40,7 +40,7 @@ pub use alerts::{
     Sent, Told, UnknownWord, What,
 };
 pub use cohorts::{Cohort, CohortQuery, Grain, GroupBy, Kept};
-pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Task};
+pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, Task};
 pub use drifts::{DriftQuery, DriftRow};
 pub use error::{Class, StoreError};
 pub use gaps::{GapQuery, GapRow};

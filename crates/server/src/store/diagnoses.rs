@@ -1,7 +1,6 @@
 //! Cells to be judged, and what was found.
 
-use model::diagnosis::{CellWindow, Diagnosis, Label};
-use model::units::Minute;
+use model::diagnosis::{Diagnosis, Label};
 use serde::{Deserialize, Serialize};
 
 use super::reader::Cell;
@@ -20,22 +19,11 @@ pub struct Task {
     pub newest_ms: i64,
 }
 
-/// A window to judge, and what it is labelled now.
-#[derive(Clone, Debug)]
-pub struct LabelledWindow {
-    /// The window.
-    pub window: CellWindow,
-    /// Its label in the table.
-    pub label: Option<String>,
-}
-
 /// What was found for one cell, to be written in one transaction.
 #[derive(Clone, Debug)]
 pub struct Judged {
     /// What was asked.
     pub task: Task,
-    /// New labels, by the start of their window.
-    pub labels: Vec<(Minute, Option<Label>)>,
     /// Diagnoses that reach into this span go, and `runs` take their place.
     pub replaced: Span,
     /// What stands there now.

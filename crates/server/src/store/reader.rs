@@ -1,11 +1,12 @@
 //! What only looks.
 
+use model::diagnosis::CellWindow;
 use model::window::Window;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::{AlertQuery, AlertRow, ReceiverFares, Told};
 use super::cohorts::{self, Cohort, CohortQuery, GroupBy, Kept};
-use super::diagnoses::{DiagnosisQuery, DiagnosisRow, LabelledWindow, Task};
+use super::diagnoses::{DiagnosisQuery, DiagnosisRow, Task};
 use super::drifts::{DriftQuery, DriftRow};
 use super::gaps::{GapQuery, GapRow};
 use super::incidents::{FleetWindow, IncidentQuery, IncidentRow, Revisions};
@@ -184,7 +185,7 @@ impl Reader {
     }
 
     /// A cell's windows in `span`, by time.
-    pub fn cell_windows(&self, cell: &Cell, span: Span) -> Result<Vec<LabelledWindow>, StoreError> {
+    pub fn cell_windows(&self, cell: &Cell, span: Span) -> Result<Vec<CellWindow>, StoreError> {
         match &self.0 {
             Backend::Sqlite(reader) => reader.cell_windows(cell, span),
             Backend::Postgres(reader) => reader.cell_windows(cell, span),

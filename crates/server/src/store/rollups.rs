@@ -127,7 +127,6 @@ mod tests {
         let cell = Cell { client_id: "c".to_owned(), target: "t".to_owned() };
         Judged {
             task: Task { cell, generation: 1, oldest_ms, newest_ms },
-            labels: Vec::new(),
             replaced: Span { from_ms: 0, to_ms: 0 },
             runs: Vec::new(),
             rest_ms,

@@ -152,7 +152,6 @@ async fn what_comes_while_a_cell_is_judged_leaves_it_queued() {
     let [task] = &asked[..] else { panic!() };
     let nothing = server::store::Judged {
         task: task.clone(),
-        labels: Vec::new(),
         replaced: server::store::Span { from_ms: T0, to_ms: T0 },
         runs: Vec::new(),
         rest_ms: None,

@@ -410,7 +410,7 @@ async fn a_fault_is_told_as_one_run_and_closed(world: World) {
 fn nothing_found(task: &server::store::Task) -> Judged {
     let replaced = Span { from_ms: T0, to_ms: T0 };
     let task = task.clone();
-    Judged { task, labels: Vec::new(), replaced, runs: Vec::new(), rest_ms: None }
+    Judged { task, replaced, runs: Vec::new(), rest_ms: None }
 }
 
 async fn what_comes_while_a_cell_is_judged_leaves_it_queued(world: World) {

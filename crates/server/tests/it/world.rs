@@ -105,7 +105,7 @@ impl World {
                 let cell = cell(&row.client_id, &row.target);
                 let span = Span { from_ms: row.window_start_ts, to_ms: row.window_start_ts + 1 };
                 let [kept] = &reader.cell_windows(&cell, span).unwrap()[..] else { panic!() };
-                let bytes = kept.window.window.encode();
+                let bytes = kept.window.encode();
                 (WindowRow { revision: 0, updated_at: 0, ..row }, bytes)
             })
             .collect()

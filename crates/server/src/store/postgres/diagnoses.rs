@@ -30,32 +30,11 @@ pub(super) fn record(conn: &Connection, judged: &[Judged]) -> Result<(), StoreEr
     judged.sort_by(|a, b| a.task.cell.cmp(&b.task.cell));
     let runs = runs(&judged)?;
     conn.transaction(doing, |conn| {
-        label_windows(conn, &judged)
-            .and_then(|()| replace_runs(conn, &judged, &runs))
+        replace_runs(conn, &judged, &runs)
             .and_then(|()| rollups::enqueue_hours(conn, &judged))
             .and_then(|()| settle(conn, &judged))
             .map_err(StoreError::postgres(doing))
     })
-}
-
-fn label_windows(conn: &Connection, judged: &[&Judged]) -> Result<(), Failure> {
-    let labels: Vec<_> = judged
-        .iter()
-        .flat_map(|of| of.labels.iter().map(|(start, label)| (&of.task.cell, start, label)))
-        .map(|(cell, start, label)| {
-            (cell, Time(start.start_ms()), label.map(|label| label.to_string()))
-        })
-        .collect();
-    let rows: Vec<Vec<Value<'_>>> = labels
-        .iter()
-        .map(|(cell, start, label)| vec![&cell.client_id as Value<'_>, &cell.target, start, label])
-        .collect();
-    conn.execute_each(
-        "UPDATE agg_1m SET diagnosis_label = $4
-         WHERE client_id = $1 AND target = $2 AND window_start_ts = $3",
-        &rows,
-    )
-    .map(drop)
 }
 
 /// A run as its row has it.

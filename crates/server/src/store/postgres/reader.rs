@@ -14,8 +14,8 @@ use super::{Failure, Settings, diagnoses, schema};
 use crate::store::summary::{MERGED, Merging};
 use crate::store::windows::unreadable_window;
 use crate::store::{
-    Cell, DiagnosisQuery, DiagnosisRow, LabelledWindow, Span, StoreError, SummaryQuery, SummaryRow,
-    Task, WindowQuery, WindowRow,
+    Cell, DiagnosisQuery, DiagnosisRow, Span, StoreError, SummaryQuery, SummaryRow, Task,
+    WindowQuery, WindowRow,
 };
 
 /// A connection that only looks. Each answer is of one moment.
@@ -173,9 +173,9 @@ impl Reader {
         &self,
         cell: &Cell,
         span: Span,
-    ) -> Result<Vec<LabelledWindow>, StoreError> {
+    ) -> Result<Vec<CellWindow>, StoreError> {
         let rows = self.conn.borrow().query(
-            "SELECT window_start_ts, sketches, diagnosis_label FROM agg_1m
+            "SELECT window_start_ts, sketches FROM agg_1m
              WHERE client_id = $1 AND target = $2
                AND window_start_ts >= $3 AND window_start_ts < $4
              ORDER BY window_start_ts",
@@ -186,8 +186,7 @@ impl Reader {
             let Time(start) = row.get(0);
             let window = Window::decode(row.get(1))
                 .map_err(|error| unreadable_window(&cell.client_id, &cell.target, &error))?;
-            let window = CellWindow { start: Minute::of_ms(start), window };
-            Ok(LabelledWindow { window, label: row.get(2) })
+            Ok(CellWindow { start: Minute::of_ms(start), window })
         };
         rows.iter().map(window).collect()
     }

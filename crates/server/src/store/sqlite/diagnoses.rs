@@ -10,9 +10,7 @@ use super::rollups::enqueue_hours;
 use super::windows::limit_of;
 use crate::store::diagnoses::KeptEvidence;
 use crate::store::windows::unreadable_window;
-use crate::store::{
-    Cell, DiagnosisQuery, DiagnosisRow, Judged, LabelledWindow, Span, StoreError, Task,
-};
+use crate::store::{Cell, DiagnosisQuery, DiagnosisRow, Judged, Span, StoreError, Task};
 
 /// The columns of `diagnosis_row`, in its order.
 macro_rules! select {
@@ -49,13 +47,13 @@ impl Reader {
         &self,
         cell: &Cell,
         span: Span,
-    ) -> Result<Vec<LabelledWindow>, StoreError> {
+    ) -> Result<Vec<CellWindow>, StoreError> {
         let failed = StoreError::sqlite;
         let doing = "read windows to judge";
         let mut query = self
             .conn
             .prepare_cached(
-                "SELECT window_start_ts, sketches, diagnosis_label FROM agg_1m
+                "SELECT window_start_ts, sketches FROM agg_1m
                  WHERE client_id = ?1 AND target = ?2
                    AND window_start_ts >= ?3 AND window_start_ts < ?4
                  ORDER BY window_start_ts",
@@ -72,8 +70,7 @@ impl Reader {
                 .map_err(failed(doing))?;
             let window = Window::decode(blob)
                 .map_err(|error| unreadable_window(&cell.client_id, &cell.target, &error))?;
-            let label = row.get(2).map_err(failed(doing))?;
-            found.push(LabelledWindow { window: CellWindow { start, window }, label });
+            found.push(CellWindow { start, window });
         }
         Ok(found)
     }
@@ -154,25 +151,11 @@ impl Reader {
 /// Writes what was found for one cell. What came in while it was judged leaves the cell queued.
 pub(super) fn record(tx: &Transaction<'_>, judged: &Judged) -> Result<(), StoreError> {
     let write = || -> rusqlite::Result<()> {
-        label_windows(tx, judged)?;
         replace_runs(tx, judged)?;
         enqueue_hours(tx, judged)?;
         settle(tx, judged)
     };
     write().map_err(StoreError::sqlite("write diagnoses"))
-}
-
-fn label_windows(tx: &Transaction<'_>, judged: &Judged) -> rusqlite::Result<()> {
-    let Cell { client_id, target } = &judged.task.cell;
-    let mut update = tx.prepare_cached(
-        "UPDATE agg_1m SET diagnosis_label = ?4
-         WHERE client_id = ?1 AND target = ?2 AND window_start_ts = ?3",
-    )?;
-    for (start, label) in &judged.labels {
-        let label = label.map(|label| label.to_string());
-        update.execute((client_id, target, start.start_ms(), label))?;
-    }
-    Ok(())
 }
 
 fn replace_runs(tx: &Transaction<'_>, judged: &Judged) -> rusqlite::Result<()> {
