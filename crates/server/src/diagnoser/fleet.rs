@@ -96,8 +96,11 @@ impl Fleet {
         if last < ended && self.waits(&revisions, now_ms) {
             return Ok(None);
         }
+        // What changes from here on is noted anew.
+        let mut noted = reader.reopened()?;
+        noted.retain(|of| (span.from_ms..span.to_ms).contains(&of.start_ms));
         let mut seen = self.registry.read(reader, span)?;
-        let mut found = Detected::default();
+        let mut found = Detected { reopened: noted, ..Detected::default() };
         for minute in next..=last {
             let revisions = revisions.get(&(minute * MINUTE_MS)).copied().unwrap_or_default();
             let mut seen = seen.remove(&minute).unwrap_or_default();
@@ -106,7 +109,7 @@ impl Fleet {
                 found.labels.extend(self.registry.label(&mut seen, &said, minute));
                 self.tell(minute, now_ms, &mut found);
             }
-            self.live.take_ended();
+            drain(&mut self.live);
             self.open.push_back(Minute { seen, revisions });
             if self.open.len() > REOPENED {
                 self.settle(minute, &mut found);
@@ -116,7 +119,10 @@ impl Fleet {
         if last == ended && !std::mem::replace(&mut self.unseen_told, true) {
             self.tell_unseen();
         }
-        if self.back.is_none() && (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
+        if let Some(back) = &mut self.back {
+            return Ok(Some(back.hold(found)));
+        }
+        if (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
             self.look_again(reader, now_ms, &mut found)?;
         }
         Ok(Some(found))
@@ -223,7 +229,8 @@ impl Fleet {
             let said = self.registry.judge(&mut self.live, &open.seen, minute);
             found.labels.extend(self.registry.label(&mut open.seen, &said, minute));
             still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
-            tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
+            tell(&self.registry, &self.live, &mut self.told, minute, now_ms, found);
+            drain(&mut self.live);
         }
         self.withdraw(first * MINUTE_MS, &still, found);
         Ok(())
@@ -260,7 +267,7 @@ impl Fleet {
         if let Some(back) = &mut self.back {
             back.still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
         }
-        tell(&self.registry, &mut self.live, &mut self.told, minute, now_ms, found);
+        tell(&self.registry, &self.live, &mut self.told, minute, now_ms, found);
     }
 }
 
@@ -268,7 +275,7 @@ impl Fleet {
 /// that showed them.
 fn tell(
     registry: &Registry,
-    live: &mut Engine,
+    live: &Engine,
     told: &mut BTreeMap<String, IncidentRow>,
     minute: i64,
     now_ms: i64,
@@ -284,6 +291,10 @@ fn tell(
             told.insert(id, row);
         }
     }
+}
+
+/// Drops what was told; drifts are those of the settled minutes.
+fn drain(live: &mut Engine) {
     live.take_ended();
     live.take_drifts();
 }

@@ -27,6 +27,7 @@ on_both_stores! {
     a_resolver_that_says_nothing_is_out,
     what_comes_hours_late_is_judged_again,
     a_way_back_that_was_cut_off_begins_anew,
+    a_way_back_tells_nothing_until_its_end,
     windows_carry_the_label_of_their_incident,
 }
 
@@ -398,7 +399,7 @@ async fn a_way_back_that_was_cut_off_begins_anew(world: World) {
     send(&running, 0..280, 0, None).await;
     judge(&world, &running, &mut fleet, 301).await;
     judge(&world, &running, &mut fleet, 310).await;
-    assert_eq!(world.reader().reopened().unwrap(), [], "judged as it came, and once more");
+    assert_eq!(world.reader().reopened().unwrap(), [], "judged as it came, and not once more");
     let outage: Change = |_, event| event.failure = Some(ErrorStage::Tcp);
     send(&running, 100..102, 1, Some(outage)).await;
     // It goes back, and is killed on the way.
@@ -450,4 +451,33 @@ async fn windows_carry_the_label_of_their_incident(world: World) {
     send(&running, 94..101, 0, None).await;
     judge(&world, &running, &mut fleet, 100).await;
     assert_eq!(labels(&world, "a", 90..93), vec![None; 3]);
+}
+
+async fn a_way_back_tells_nothing_until_its_end(world: World) {
+    let running = world.start(settings());
+    let mut fleet = Fleet::default();
+    send(&running, 0..195, 0, None).await;
+    send(&running, 195..215, 0, Some(slow_resolver)).await;
+    send(&running, 215..300, 0, None).await;
+    judge(&world, &running, &mut fleet, 299).await;
+    let before = incidents(&world);
+    assert_eq!(before.iter().map(|row| row.end_ts).collect::<Vec<_>>(), [Some(at(215))]);
+    drop(running);
+
+    let running = world.start(hours_later());
+    let outage: Change = |_, event| event.failure = Some(ErrorStage::Tcp);
+    send(&running, 150..155, 1, Some(outage)).await;
+    let mut steps = 0;
+    while diagnoser::detect(&world.store, &running.aggregator, &mut fleet, after(302))
+        .await
+        .unwrap()
+    {
+        steps += 1;
+        // What ended hours ago is never told as if it went on.
+        let now = incidents(&world);
+        assert!(now == before || now.len() == 2, "{now:#?}");
+        assert!(now.iter().all(|row| row.end_ts.is_some()), "{now:#?}");
+    }
+    assert!(steps > 10, "{steps}");
+    assert_eq!(incidents(&world).len(), 2);
 }

@@ -7,7 +7,7 @@ use ::probe::Measurement;
 use anyhow::{Context as _, ensure};
 use jiff::tz::TimeZone;
 use model::units::MINUTE_MS;
-use server::store::IncidentRow;
+use server::store::{IncidentRow, Reader};
 use testbed::load::{Sender, Totals};
 use testbed::score::{self, Observed, Score};
 use testbed::simulate::{
@@ -33,9 +33,6 @@ const PER_MINUTE: u32 = 6;
 const FLEET: (u32, u32) = (5, 3);
 /// How long the detector may take to judge it all.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// It waits for what may still come, and is then done within seconds: where nothing has changed for so
-/// long it has said what there is to say.
-const SETTLED: Duration = Duration::from_secs(10);
 
 /// How the target is when it is well.
 pub(super) struct Usual {
@@ -106,7 +103,8 @@ pub(super) async fn send(
         .send_all(events, |at| progress.update(&format!("sent {} of {all}", at.totals.sent)))
         .await?;
     progress.step("waiting for events on their way, then judging");
-    let found = judged(&Watch::new(&world.store, start_ms)).await?;
+    wait_until_judged(world).await?;
+    let found = Watch::new(&world.store, start_ms).all().await?;
     progress.clear();
 
     let observed = Observed { from_ms: start_ms, to_ms: end_ms, cells };
@@ -119,21 +117,14 @@ pub(super) async fn send(
     })
 }
 
-/// What was found, when nothing more is.
-async fn judged(watch: &Watch<'_>) -> anyhow::Result<Vec<IncidentRow>> {
+/// Waits until the detector has judged all that came late, as nearly all of a history does.
+async fn wait_until_judged(world: &World) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    let (mut found, mut since) = (Vec::new(), Instant::now());
-    loop {
-        let now = watch.all().await?;
-        if now != found {
-            (found, since) = (now, Instant::now());
-        }
-        if !found.is_empty() && since.elapsed() >= SETTLED {
-            return Ok(found);
-        }
+    while !world.store.read(Reader::reopened).await?.is_empty() {
         ensure!(Instant::now() < deadline, "the detector did not judge the history in time");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    Ok(())
 }
 
 /// The live probes, two hours before: the target as it was just measured, broken twice.

@@ -1,6 +1,7 @@
 //! Going back to minutes whose windows changed when they had been judged for good, as when a probe hands
 //! in what it spooled for hours: from how the detector stood before them all is judged again up to the
-//! present, as if they had always been as they are now.
+//! present, as if they had always been as they are now. Nothing of it is told before it is there: what ended
+//! hours ago would be open again on the way.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,25 +11,32 @@ use model::units::MINUTE_MS;
 
 use super::{BEGIN_MS, Fleet, told_since};
 use crate::diagnoser::seen::Registry;
-use crate::store::{Detected, Reader, Reopened, StoreError};
+use crate::store::{Detected, Reader, StoreError};
 
-/// Windows that are judged again of one's own accord: seconds to a minute of work.
-const MOST_WINDOWS: i64 = 2_000_000;
+/// Windows that are judged again of one's own accord: the present waits for them, a minute at most.
+const MOST_WINDOWS: i64 = 500_000;
 
 /// A way back to the present.
 pub(super) struct Back {
     /// The oldest minute that changed.
     pub(super) from_ms: i64,
-    /// All that changed.
-    minutes: Vec<Reopened>,
     /// Incidents that were found again, or are new.
     pub(super) still: BTreeSet<String>,
+    /// What is to be told, and the minutes that changed.
+    found: Detected,
 }
 
 impl Back {
     /// Whether a minute is among those to be told again; what lies before only leads there.
     pub(super) fn is_there(&self, minute: i64) -> bool {
         minute * MINUTE_MS >= self.from_ms
+    }
+
+    /// Keeps what a step found for the end; how it stands is written down at once.
+    pub(super) fn hold(&mut self, step: Detected) -> Detected {
+        step.incidents.into_iter().for_each(|row| self.found.put(row));
+        self.found.labels.extend(step.labels);
+        Detected { state: step.state, drifts: step.drifts, ..Detected::default() }
     }
 }
 
@@ -39,8 +47,7 @@ impl Fleet {
         reader: &Reader,
         now_ms: i64,
     ) -> Result<Option<Detected>, StoreError> {
-        let mut found = Detected::default();
-        if let Some(Back { from_ms, minutes, still }) = self.back.take() {
+        if let Some(Back { from_ms, still, mut found }) = self.back.take() {
             self.withdraw(from_ms, &still, &mut found);
             // One of before that nobody goes on with.
             for (id, row) in &mut self.told {
@@ -49,7 +56,6 @@ impl Fleet {
                     found.put(row.clone());
                 }
             }
-            found.reopened = minutes;
             return Ok(Some(found));
         }
         let minutes = reader.reopened()?;
@@ -74,8 +80,7 @@ impl Fleet {
                 "events came late for minutes that are not judged again by themselves; \
                  run: qoe rediagnose --from {hours}h"
             );
-            found.reopened = minutes;
-            return Ok(Some(found));
+            return Ok(Some(Detected { reopened: minutes, ..Detected::default() }));
         }
         let (begin_ms, (registry, engine)) = match restored {
             Some(restored) => restored,
@@ -91,7 +96,8 @@ impl Fleet {
         self.open.clear();
         self.next = Some(begin_ms.div_euclid(MINUTE_MS));
         self.told = told_since(reader, begin_ms)?;
-        self.back = Some(Back { from_ms, minutes, still: BTreeSet::new() });
-        Ok(Some(found))
+        let found = Detected { reopened: minutes, ..Detected::default() };
+        self.back = Some(Back { from_ms, still: BTreeSet::new(), found });
+        Ok(Some(Detected::default()))
     }
 }
