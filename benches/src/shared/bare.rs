@@ -73,6 +73,8 @@ impl Bare {
         let percentiles = vec![Some(12.5_f64); windows.len()];
         let window = sample(events);
         let sketches = vec![&window[..]; windows.len()];
+        // These events say nothing beside.
+        let facts = vec![None::<&[u8]>; windows.len()];
         let now = time(super::feed::NOW_MS);
 
         let mut tx = self.client.transaction()?;
@@ -80,7 +82,7 @@ impl Bare {
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![&names, &targets, &starts];
         values.extend((0..10).map(|_| &counts as &(dyn ToSql + Sync)));
         values.extend((0..18).map(|_| &percentiles as &(dyn ToSql + Sync)));
-        values.extend([&sketches as &(dyn ToSql + Sync), &counts, &counts, &now]);
+        values.extend([&sketches as &(dyn ToSql + Sync), &counts, &counts, &facts, &now]);
         tx.execute(&self.put, &values).context("writing windows")?;
         tx.commit()?;
         Ok(())

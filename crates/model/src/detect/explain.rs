@@ -164,8 +164,16 @@ impl Engine {
         let of = &self.cells[cell];
         let minutes = of.since(from).filter_map(|minute| minute.evidence.llr[kind]);
         let sum: f64 = minutes.map(f64::from).sum();
-        let matters = kind >= tail(0)
-            || Effect::of(std::iter::once(of), from, kind).is_none_or(|e| e.matters(kind, 0.5));
-        sum.clamp(FIT_LEAST, if matters { FIT_MOST } else { 0.0 })
+        let matters = || {
+            kind >= tail(0)
+                || Effect::of(std::iter::once(of), from, kind).is_none_or(|e| e.matters(kind, 0.5))
+        };
+        if sum <= 0.0 {
+            sum.max(FIT_LEAST)
+        } else if matters() {
+            sum.min(FIT_MOST)
+        } else {
+            0.0
+        }
     }
 }
