@@ -46,7 +46,8 @@ pub(super) fn run(per_minute: usize) -> anyhow::Result<()> {
     let cells = CLIENTS * TARGETS;
     let mut draws = Draws(7);
     let mut minute = |engine: &mut Engine, now: i64| {
-        let seen = (0..cells).map(|cell| (CellId(cell), observe(&mut draws, cell, per_minute)));
+        let seen =
+            (0..cells).map(|cell| (CellId(cell), Arc::new(observe(&mut draws, cell, per_minute))));
         let seen: Vec<_> = seen.collect();
         let began = on_cpu()?;
         let said = engine.advance(now, seen);

@@ -13,6 +13,8 @@
 mod address;
 mod cause;
 mod cell;
+mod cells;
+mod counts;
 mod drift;
 mod engine;
 mod evidence;
@@ -36,6 +38,7 @@ mod usual;
 /// Which rules a verdict is of: another number, other verdicts.
 pub const RULE_VERSION: u32 = 1;
 
+pub use cells::Cells;
 pub use drift::Drift;
 pub use engine::{CellId, Engine, Place, Said};
 pub use incident::{Incident, IncidentState, id_text};

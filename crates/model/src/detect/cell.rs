@@ -25,7 +25,7 @@ const FAILS: usize = 240;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Minute {
     pub(super) at: i64,
-    pub(super) seen: Observation,
+    pub(super) seen: Arc<Observation>,
     pub(super) evidence: Evidence,
     /// Something was told of the cell then.
     pub(super) bad: bool,
@@ -51,7 +51,7 @@ const SETTLED: i64 = 60;
 
 impl Cell {
     /// Holds a minute against the usual and keeps it.
-    pub(super) fn see(&mut self, at: i64, seen: Observation) {
+    pub(super) fn see(&mut self, at: i64, seen: Arc<Observation>) {
         if self.recent.back().is_some_and(|last| at - last.at > FORGOTTEN) {
             self.forget();
         }

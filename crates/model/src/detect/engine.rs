@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cause::Effect;
 use super::cell::Cell;
 use super::drift::Drift;
-use super::evidence::{KINDS, fails, tail};
+use super::evidence::{KINDS, Kinds, fails, only, tail};
 use super::incident::Incident;
 use super::observe::{Observation, Signal};
 use super::scope::{Scope, ScopeKind};
@@ -55,8 +55,9 @@ const LONE: f64 = 1.5;
 /// How much more it has to be that came on slowly, as what wanders does.
 const SLOW: f64 = 1.5;
 const SUDDEN: usize = 10;
-/// Samples that a leap is told from.
+/// Samples that a leap is told from, and how much more it has to be: what wanders leaps a little.
 const LEAP_SAMPLES: usize = 48;
+const LEAP: f64 = 2.0;
 
 /// The detector.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -79,9 +80,7 @@ impl Engine {
         if self.places[id.0] == *place {
             return;
         }
-        for unit in std::mem::take(&mut self.cells[id.0].units) {
-            self.units[unit].cells.retain(|&cell| cell != id.0);
-        }
+        let left = std::mem::take(&mut self.cells[id.0].units);
         let own: Arc<str> = format!("{} {}", place.client, place.target).into();
         let scopes = [
             Some((ScopeKind::Cell, own)),
@@ -99,8 +98,15 @@ impl Engine {
                 self.units.push(Unit::new(scope));
                 self.units.len() - 1
             });
-            self.units[unit].cells.push(id.0);
+            if !left.contains(&unit) {
+                self.units[unit].cells.add(id.0);
+            }
             self.cells[id.0].units.push(unit);
+        }
+        for unit in left {
+            if !self.cells[id.0].units.contains(&unit) {
+                self.units[unit].cells.remove(id.0);
+            }
         }
         self.places[id.0] = place.clone();
     }
@@ -126,7 +132,7 @@ impl Engine {
     }
 
     /// Takes a minute of the fleet, and says what is wrong in it.
-    pub fn advance(&mut self, now: i64, seen: Vec<(CellId, Observation)>) -> Vec<Said> {
+    pub fn advance(&mut self, now: i64, seen: Vec<(CellId, Arc<Observation>)>) -> Vec<Said> {
         let mut here = Vec::with_capacity(seen.len());
         for (cell, observation) in seen {
             if !observation.is_empty() {
@@ -211,23 +217,15 @@ impl Engine {
 
     /// Where most of a unit's cells have found something by themselves, the unit has.
     fn open_by_cells(&mut self) {
-        for unit in 0..self.units.len() {
-            let cells = &self.units[unit].cells;
-            if cells.len() < 2 {
-                continue;
-            }
-            let found: Vec<usize> = (0..KINDS)
-                .filter(|&kind| !self.units[unit].tracks[kind].on)
-                .filter(|&kind| {
-                    let own = |cell: &&usize| {
-                        let own = self.cells[**cell].units[0];
-                        self.units[own].tracks[kind].on
-                    };
-                    3 * cells.iter().filter(own).count() >= 2 * cells.len()
-                })
-                .collect();
-            for kind in found {
-                self.units[unit].tracks[kind].on = true;
+        let of_cell = |cell: &Cell| cell.units.first().map_or(0, |&own| self.units[own].found());
+        let own: Vec<Kinds> = self.cells.iter().map(of_cell).collect();
+        for unit in self.units.iter_mut().filter(|unit| unit.cells.len() > 1) {
+            let any = unit.cells.iter().fold(0, |kinds, &cell| kinds | own[cell]) & !unit.found();
+            for kind in (0..KINDS).filter(|&kind| any & only(kind) != 0) {
+                let found = unit.cells.iter().filter(|&&cell| own[cell] & only(kind) != 0).count();
+                if 3 * found >= 2 * unit.cells.len() {
+                    unit.tracks[kind].on = true;
+                }
             }
         }
     }
@@ -264,7 +262,7 @@ fn onset(unit: &Unit, cells: &[Cell], kind: usize, now: i64) -> Option<i64> {
             // Of few samples, or of one client, chance and bursts make leaps too.
             let is_one = matches!(unit.scope.kind, ScopeKind::Client | ScopeKind::Cell);
             let leaps =
-                |e: &Effect| e.n >= LEAP_SAMPLES && e.matters(kind, lone) && e.is_twice(&all, kind);
+                |e: &Effect| e.n >= LEAP_SAMPLES && e.matters(kind, LEAP) && e.is_twice(&all, kind);
             effect(newest, now).filter(|e| !is_one && leaps(e))?;
             newest
         }

@@ -64,7 +64,7 @@ pub(super) struct Evidence {
     pub(super) llr: [Option<f32>; KINDS],
     /// How far each signal's level is from the usual, in deviations; above 0 is worse.
     pub(super) v: [Option<f32>; SIGNALS],
-    /// Samples beyond the usual tail, by signal; failures, by stage.
+    /// Samples, by signal; those beyond the usual tail; failures, by stage.
     pub(super) hits: [u16; KINDS],
 }
 
@@ -98,6 +98,7 @@ pub(super) fn weigh(
         let v = if signal == Signal::Throughput as usize { -up } else { up };
         let v = v.clamp(-MOST_DEVIATION, MOST_DEVIATION);
         found.v[signal] = Some(v as f32);
+        found.hits[level(signal)] = small(samples.len());
         found.llr[level(signal)] = Some((SHIFT * v - SHIFT * SHIFT / 2.0) as f32);
         if let Some(floor) = TAIL_FLOOR.get(signal) {
             let from = tail_from(usual, *floor);

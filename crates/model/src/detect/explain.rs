@@ -1,8 +1,9 @@
 //! From evidence to causes: the fewest units that explain the bad cells of a minute.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::cause::{Cause, Effect, name};
+use super::cells::Cells;
 use super::engine::Engine;
 use super::evidence::{KINDS, Kinds, only, tail};
 use super::observe::FAILINGS;
@@ -16,14 +17,23 @@ const FIT_MOST: f64 = 5.0;
 const FIT_LEAST: f64 = -4.0;
 /// The unit that an incident is open on keeps it unless another is better by more than this.
 const INCUMBENT: f64 = 1.0;
-/// Causes a minute.
-const MOST_CAUSES: usize = 16;
+/// Causes a minute: of a large fleet some are always bad.
+const MOST_CAUSES: usize = 1_000;
+
+/// A unit that may be at fault, by one kind of evidence, and how much better the minutes are explained
+/// then.
+#[derive(Debug)]
+struct Candidate {
+    gain: f64,
+    unit: usize,
+    kind: usize,
+}
 
 /// What was found in a minute.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) unit: usize,
-    pub(super) cells: Vec<usize>,
+    pub(super) cells: Cells,
     pub(super) cause: Cause,
     pub(super) onset: i64,
     /// The unit, or one address of it.
@@ -39,31 +49,30 @@ pub(super) struct Finding {
 impl Engine {
     /// The fewest units that explain the bad cells, each with its cause.
     pub(super) fn explain(&self, now: i64) -> Vec<Finding> {
-        let mut candidates = Vec::new();
+        let mut explained: HashMap<usize, Kinds> = HashMap::new();
+        let mut candidates: Vec<Candidate> = Vec::new();
         for (unit, state) in self.units.iter().enumerate() {
-            for kind in (0..KINDS).filter(|&kind| state.tracks[kind].on) {
+            let found = state.found();
+            for kind in (0..KINDS).filter(|&kind| found & only(kind) != 0) {
                 if state.scope.kind.is_met_by(kind) {
-                    candidates.push((unit, kind));
+                    let gain = self.gain(unit, kind, now, &explained);
+                    candidates.push(Candidate { gain, unit, kind });
                 }
             }
         }
-        let mut explained: HashMap<usize, Kinds> = HashMap::new();
         let mut findings: Vec<Finding> = Vec::new();
         for _ in 0..MOST_CAUSES {
-            let gains: Vec<(f64, usize, usize)> = candidates
-                .iter()
-                .map(|&(unit, kind)| (self.gain(unit, kind, now, &explained), unit, kind))
-                .filter(|(gain, ..)| *gain > 0.0)
-                .collect();
             // Of equals the first.
-            let best = gains.iter().rev().max_by(|a, b| a.0.total_cmp(&b.0));
-            let Some(&(gain, unit, kind)) = best else { break };
-            let confidence = self.confidence(gain, unit, kind, &gains);
+            let best = candidates.iter().rev().max_by(|a, b| a.gain.total_cmp(&b.gain));
+            let Some(best) = best.filter(|best| best.gain > 0.0) else { break };
+            let &Candidate { unit, kind, .. } = best;
             let state = &self.units[unit];
+            let related = self.related(unit);
+            let confidence = self.confidence(best, &candidates, &related);
             let is_left = |cell: usize, kind: usize| {
                 explained.get(&cell).is_none_or(|kinds| kinds & only(kind) == 0)
             };
-            let bad: Vec<usize> = state
+            let bad: Cells = state
                 .cells
                 .iter()
                 .copied()
@@ -71,53 +80,68 @@ impl Engine {
                 .collect();
             let cause = name(state, &self.cells, &bad, now);
             let explains = cause.as_ref().map_or(0, |cause| cause.explains) | only(kind);
-            for &cell in &state.cells {
+            for &cell in state.cells.iter() {
                 *explained.entry(cell).or_default() |= explains;
             }
-            let onset = state.tracks[kind].since().unwrap_or(now);
+            for other in &mut candidates {
+                if related.contains(&other.unit) && explains & only(other.kind) != 0 {
+                    other.gain = self.gain(other.unit, other.kind, now, &explained);
+                }
+            }
             if let Some(cause) = cause {
-                let is_fresh = (0..KINDS)
-                    .filter(|&kind| explains & only(kind) != 0)
-                    .any(|kind| state.tracks[kind].on && state.tracks[kind].rises());
-                let unit = self.fitting(unit, cause.label);
-                let scope = &self.units[unit].scope;
-                let address = (scope.kind == ScopeKind::Target)
-                    .then(|| self.address_at_fault(&bad, kind, onset.max(now - FIT_MINUTES + 1)))
-                    .flatten();
-                let scope = address.unwrap_or_else(|| scope.clone());
-                let failing = self.failing(&bad, now);
-                findings.push(Finding {
-                    unit,
-                    cells: bad,
-                    cause,
-                    onset,
-                    scope,
-                    confidence,
-                    failing,
-                    is_fresh,
-                });
+                findings.push(self.finding(unit, kind, bad, cause, confidence, now));
             }
         }
         findings
     }
 
+    fn finding(
+        &self,
+        unit: usize,
+        kind: usize,
+        cells: Cells,
+        cause: Cause,
+        confidence: f64,
+        now: i64,
+    ) -> Finding {
+        let state = &self.units[unit];
+        let onset = state.tracks[kind].since().unwrap_or(now);
+        let explains = cause.explains | only(kind);
+        let is_fresh = (0..KINDS)
+            .filter(|&kind| explains & only(kind) != 0)
+            .any(|kind| state.tracks[kind].on && state.tracks[kind].rises());
+        let unit = self.fitting(unit, cause.label);
+        let scope = &self.units[unit].scope;
+        let address = (scope.kind == ScopeKind::Target)
+            .then(|| self.address_at_fault(&cells, kind, onset.max(now - FIT_MINUTES + 1)))
+            .flatten();
+        let scope = address.unwrap_or_else(|| scope.clone());
+        let failing = self.failing(&cells, now);
+        Finding { unit, cells, cause, onset, scope, confidence, failing, is_fresh }
+    }
+
+    /// Units that share cells with one, itself among them.
+    fn related(&self, unit: usize) -> HashSet<usize> {
+        let cells = self.units[unit].cells.iter();
+        cells.flat_map(|&cell| &self.cells[cell].units).copied().collect()
+    }
+
     /// From the margin to the best other unit that shares cells: gains are logarithms of likelihoods.
     fn confidence(
         &self,
-        gain: f64,
-        unit: usize,
-        kind: usize,
-        gains: &[(f64, usize, usize)],
+        best: &Candidate,
+        candidates: &[Candidate],
+        related: &HashSet<usize>,
     ) -> f64 {
-        let cells = &self.units[unit].cells;
-        let rival = |&&(_, other, of): &&(f64, usize, usize)| {
-            other != unit
-                && of == kind
-                && self.units[other].cells.len() != cells.len()
-                && self.units[other].cells.iter().any(|cell| cells.contains(cell))
+        let cells = |unit: usize| self.units[unit].cells.len();
+        let is_rival = |other: &&Candidate| {
+            other.unit != best.unit
+                && other.kind == best.kind
+                && related.contains(&other.unit)
+                && cells(other.unit) != cells(best.unit)
         };
-        let next = gains.iter().filter(rival).map(|(gain, ..)| *gain).fold(0.0, f64::max);
-        1.0 / (1.0 + libm::exp(next - gain))
+        let next = candidates.iter().filter(is_rival).map(|other| other.gain).fold(0.0, f64::max);
+        1.0 / (1.0 + libm::exp(next - best.gain))
     }
 
     /// The share of some cells' measurements that failed in a minute.
@@ -145,7 +169,7 @@ impl Engine {
             gain += INCUMBENT;
         }
         let mut some = false;
-        for &cell in &state.cells {
+        for &cell in state.cells.iter() {
             if explained.get(&cell).is_some_and(|kinds| kinds & only(kind) != 0) {
                 continue;
             }

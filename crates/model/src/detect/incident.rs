@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cells::Cells;
 use super::evidence::Kinds;
 use super::scope::Scope;
 use super::severity::{Severity, severity};
@@ -53,7 +54,7 @@ pub struct Incident {
     /// Units of the same cells, which the data can't tell apart from it.
     pub ambiguous_with: Vec<Scope>,
     /// Every cell that was told, by its number.
-    pub cells: Vec<usize>,
+    pub cells: Cells,
     /// When it began, as far as can be told afterwards.
     pub onset: i64,
     /// The first minute for which it was told.

@@ -147,8 +147,10 @@ pub struct HeldUp {
 /// What was seen of a cell in a minute: the samples of each signal, and what failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
-    /// Ascending.
-    samples: [Vec<Bucket>; SIGNALS],
+    /// Those of all signals, one signal after another, each ascending.
+    samples: Vec<Bucket>,
+    /// Where each signal's end.
+    ends: [u32; SIGNALS],
     /// Measurements that say something of the target.
     total: u32,
     fails: [u32; FAILINGS],
@@ -160,10 +162,17 @@ pub struct Observation {
 impl Observation {
     /// Adds a sample: microseconds, or bits a second.
     pub fn add(&mut self, signal: Signal, value: u64) {
-        let samples = &mut self.samples[signal as usize];
         let bucket = bucket(value);
-        let at = samples.partition_point(|&b| b <= bucket);
-        samples.insert(at, bucket);
+        let from = self.start(signal as usize);
+        let at = from + self.samples(signal as usize).partition_point(|&b| b <= bucket);
+        self.samples.insert(at, bucket);
+        for end in &mut self.ends[signal as usize..] {
+            *end += 1;
+        }
+    }
+
+    fn start(&self, signal: usize) -> usize {
+        signal.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
     }
 
     /// Counts a measurement, and the stage it failed in.
@@ -177,13 +186,9 @@ impl Observation {
 
     /// What a stored window says.
     pub fn of_window(window: &Window) -> Self {
-        const OF: [(Metric, Signal); 5] = [
-            (Metric::Dns, Signal::Dns),
-            (Metric::Tcp, Signal::Tcp),
-            (Metric::Tls, Signal::Tls),
-            (Metric::Ttfb, Signal::Ttfb),
-            (Metric::Throughput, Signal::Throughput),
-        ];
+        // As in [`Signal::ALL`].
+        const OF: [Metric; 5] =
+            [Metric::Dns, Metric::Tcp, Metric::Tls, Metric::Ttfb, Metric::Throughput];
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         // A name server that says nothing is no fault of the target's, but it is one.
         let silent = window.facts().silent();
@@ -198,26 +203,37 @@ impl Observation {
         let [tls, certificate] = [Failing::Tls as usize, Failing::Certificate as usize];
         seen.fails[certificate] = small(window.facts().certificates()).min(seen.fails[tls]);
         seen.fails[tls] -= seen.fails[certificate];
-        let sketches = OF.map(|(metric, signal)| (window.sketch(metric), signal));
-        let loaded = (window.facts().loaded(), Signal::Loaded);
-        for (sketch, signal) in sketches.into_iter().chain([loaded]) {
+        let loaded = std::iter::once(window.facts().loaded());
+        let sketches = OF.iter().map(|&metric| window.sketch(metric)).chain(loaded);
+        for (sketch, end) in sketches.zip(&mut seen.ends) {
             for (value, count) in sketch.iter() {
                 let count = usize::try_from(count).unwrap_or(usize::MAX).min(4 * MOST);
-                seen.samples[signal as usize].extend(std::iter::repeat_n(bucket(value), count));
+                seen.samples.extend(std::iter::repeat_n(bucket(value), count));
             }
+            *end = small(seen.samples.len() as u64);
         }
         seen.thin();
+        seen.samples.shrink_to_fit();
         seen
     }
 
     /// Keeps no more samples than are looked at.
     pub fn thin(&mut self) {
-        for samples in &mut self.samples {
-            if samples.len() > MOST {
-                let n = samples.len();
-                *samples = (0..MOST).map(|i| samples[(2 * i + 1) * n / (2 * MOST)]).collect();
-            }
+        if (0..SIGNALS).all(|signal| self.samples(signal).len() <= MOST) {
+            return;
         }
+        let mut kept = Vec::new();
+        let mut ends = self.ends;
+        for (signal, end) in ends.iter_mut().enumerate() {
+            let samples = self.samples(signal);
+            let n = samples.len();
+            match n <= MOST {
+                true => kept.extend(samples),
+                false => kept.extend((0..MOST).map(|i| samples[(2 * i + 1) * n / (2 * MOST)])),
+            }
+            *end = kept.len() as u32;
+        }
+        (self.samples, self.ends) = (kept, ends);
     }
 
     /// Counts what held a transfer up.
@@ -253,7 +269,7 @@ impl Observation {
     }
 
     pub(super) fn samples(&self, signal: usize) -> &[Bucket] {
-        &self.samples[signal]
+        &self.samples[self.start(signal)..self.ends[signal] as usize]
     }
 
     pub(super) fn failed(&self, failing: usize) -> u32 {

@@ -188,7 +188,7 @@ impl Engine {
     fn tally(&self, incident: &Incident) -> Tally {
         let mut tally = Tally { bad: incident.cells.len() as u64, ..Tally::default() };
         let Some(unit) = self.units.get(incident.unit) else { return tally };
-        for cell in unit.cells.iter().filter(|&cell| !incident.cells.contains(cell)) {
+        for cell in unit.cells.iter().filter(|&&cell| !incident.cells.has(cell)) {
             let seen = self.cells[*cell].since(incident.last_bad).next().is_some();
             *(if seen { &mut tally.good } else { &mut tally.unknown }) += 1;
         }

@@ -467,7 +467,7 @@ fn judge(
         }
         engine.place(CellId(cell), &place);
         observation.thin();
-        seen.push((CellId(cell), observation));
+        seen.push((CellId(cell), Arc::new(observation)));
     }
     engine.advance(now, seen)
 }

@@ -97,7 +97,7 @@ impl Engine {
         // What was part of it begins anew.
         for i in over {
             let incident = &self.incidents[i];
-            for &cell in &incident.cells {
+            for &cell in incident.cells.iter() {
                 if incident.accepted_at.is_some() {
                     self.cells[cell].accept(incident.explains);
                 }
@@ -124,7 +124,7 @@ impl Engine {
                     && other.told_at == now
                     && (other.opened_at, *large) < (of.opened_at, small)
                     && other.label == of.label
-                    && of.cells.iter().all(|cell| other.cells.contains(cell))
+                    && other.cells.take_in(&of.cells)
             };
             if let Some(large) = (0..self.incidents.len()).find(takes_in) {
                 let into = self.incidents[large].id;
@@ -149,7 +149,7 @@ impl Engine {
         };
         (0..seen.len()).filter(|&i| seen[i] && self.incidents[i].told_at == now).find(|&i| {
             let incident = &self.incidents[i];
-            let inside = || finding.cells.iter().all(|cell| incident.cells.contains(cell));
+            let inside = || incident.cells.take_in(&finding.cells);
             let label = finding.cause.label;
             let is_sign = label == incident.label || (is_way(label) && is_way(incident.label));
             incident.unit == finding.unit || (is_sign && inside())
@@ -166,7 +166,7 @@ impl Engine {
                 && incident.label != finding.cause.label
                 && incident.explains & finding.cause.explains != 0
                 && finding.cells.len() < incident.cells.len()
-                && finding.cells.iter().all(|cell| incident.cells.contains(cell))
+                && incident.cells.take_in(&finding.cells)
         })
     }
 
@@ -175,8 +175,7 @@ impl Engine {
         let open = |i: &usize| self.incidents[*i].end.is_none() && !taken[*i];
         let overlap = |i: usize| {
             let cells = &self.incidents[i].cells;
-            let common = finding.cells.iter().filter(|cell| cells.contains(cell)).count();
-            2 * common >= finding.cells.len().min(cells.len())
+            2 * finding.cells.common(cells) >= finding.cells.len().min(cells.len())
         };
         let all = || (0..taken.len()).filter(open);
         let label = finding.cause.label;
@@ -239,10 +238,8 @@ impl Engine {
         incident.excess = finding.cause.excess;
         incident.explains |= finding.cause.explains;
         let unit = &self.units[incident.unit];
-        for cell in finding.cells {
-            if unit.cells.contains(&cell) && !incident.cells.contains(&cell) {
-                incident.cells.push(cell);
-            }
+        if !incident.cells.take_in(&finding.cells) {
+            incident.cells.add_all(finding.cells.iter().copied().filter(|&c| unit.cells.has(c)));
         }
         true
     }
@@ -341,7 +338,7 @@ impl Engine {
             if incident.end.is_some() || incident.missed > 0 || incident.told_at != now {
                 continue;
             }
-            for &cell in &incident.cells {
+            for &cell in incident.cells.iter() {
                 let weighs_more = worst.get(&cell).is_none_or(|other| rank(incident) > rank(other));
                 if weighs_more {
                     worst.insert(cell, incident);

@@ -63,7 +63,7 @@ impl Fleet {
                         }
                     }
                 }
-                seen.push((CellId(client * TARGETS + target), observation));
+                seen.push((CellId(client * TARGETS + target), Arc::new(observation)));
             }
         }
         let said = self.engine.advance(self.now, seen);
@@ -163,7 +163,7 @@ fn a_leap_is_told_from_what_wandered_before_it() {
     let incident = fleet.only();
     assert_eq!((incident.label, incident.scope.kind), (Label::HandshakeBound, ScopeKind::Target));
     assert_eq!((incident.onset, incident.opened_at), (start, start + 1));
-    assert_eq!(incident.cells, [0, 2, 4, 6]);
+    assert_eq!(*incident.cells, [0, 2, 4, 6]);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, QUARANTINE};
-use super::evidence::{KINDS, fails, level, tail};
+use super::cells::Cells;
+use super::evidence::{Evidence, KINDS, Kinds, fails, level, only, tail};
 use super::observe::SIGNALS;
 use super::scope::Scope;
 
@@ -55,7 +56,7 @@ pub(super) struct Track {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Unit {
     pub(super) scope: Scope,
-    pub(super) cells: Vec<usize>,
+    pub(super) cells: Cells,
     pub(super) tracks: Vec<Track>,
     /// An incident is open on it.
     pub(super) busy: bool,
@@ -67,7 +68,7 @@ impl Unit {
     pub(super) fn new(scope: Scope) -> Self {
         Self {
             scope,
-            cells: Vec::new(),
+            cells: Cells::default(),
             tracks: vec![Track::default(); KINDS],
             busy: false,
             last_bad: i64::MIN,
@@ -76,42 +77,66 @@ impl Unit {
 
     /// Adds a minute's evidence up.
     pub(super) fn advance(&mut self, cells: &[Cell], now: i64) {
-        let members: Vec<_> = self.cells.iter().filter_map(|&cell| cells[cell].now(now)).collect();
-        if members.is_empty() {
+        let mut tallies = [Tally::default(); KINDS];
+        let mut is_silent = true;
+        for minute in self.cells.iter().filter_map(|&cell| cells[cell].now(now)) {
+            is_silent = false;
+            for (kind, tally) in tallies.iter_mut().enumerate() {
+                tally.add(&minute.evidence, kind);
+            }
+        }
+        if is_silent {
             // Silence shows nothing, neither way.
             for track in &mut self.tracks {
                 track.step = 0.0;
             }
             return;
         }
-        let last_bad = self.last_bad;
         let several = self.cells.len() > 1;
-        for kind in 0..KINDS {
-            let is_level = kind < SIGNALS;
-            let (mut sum, mut n, mut v, mut hits, mut samples) = (0.0, 0_u32, 0.0, 0_u32, 0_u32);
-            for minute in &members {
-                let Some(llr) = minute.evidence.llr[kind] else { continue };
-                sum += f64::from(llr).clamp(CELL_LEAST, CELL_MOST);
-                n += 1;
-                if is_level {
-                    v += f64::from(minute.evidence.v[kind].unwrap_or_default());
-                    samples += minute.seen.samples(kind).len() as u32;
-                } else {
-                    hits += u32::from(minute.evidence.hits[kind]);
-                }
-            }
+        for ((kind, track), tally) in self.tracks.iter_mut().enumerate().zip(&tallies) {
+            let Tally { sum, n, v, hits, samples } = *tally;
             if n == 0 {
                 continue;
             }
-            let track = &mut self.tracks[kind];
+            let is_level = kind < SIGNALS;
             let mean = if is_level { v / f64::from(n) } else { f64::from(hits) };
             track.note(now, mean, samples);
             // What cells have in common is not learned from one.
             if several {
                 let figure = if is_level { mean * f64::from(n).sqrt() } else { mean };
-                track.learn(now, last_bad, figure);
+                track.learn(now, self.last_bad, figure);
             }
             track.add(now, sum, n, kind);
+        }
+    }
+
+    /// What has been found.
+    pub(super) fn found(&self) -> Kinds {
+        let on = self.tracks.iter().enumerate().filter(|(_, track)| track.on);
+        on.fold(0, |kinds, (kind, _)| kinds | only(kind))
+    }
+}
+
+/// What a minute of some cells comes to, of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    sum: f64,
+    n: u32,
+    v: f64,
+    hits: u32,
+    samples: u32,
+}
+
+impl Tally {
+    fn add(&mut self, evidence: &Evidence, kind: usize) {
+        let Some(llr) = evidence.llr[kind] else { return };
+        self.sum += f64::from(llr).clamp(CELL_LEAST, CELL_MOST);
+        self.n += 1;
+        if kind < SIGNALS {
+            self.v += f64::from(evidence.v[kind].unwrap_or_default());
+            self.samples += u32::from(evidence.hits[kind]);
+        } else {
+            self.hits += u32::from(evidence.hits[kind]);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::counts::Counts;
 use super::hours::Hours;
 use super::observe::{Bucket, value};
 
@@ -30,9 +31,12 @@ pub(super) const MAD: f64 = 1.4826;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Usual {
-    minutes: VecDeque<(Box<[Bucket]>, f32)>,
-    /// All samples of those minutes, ascending.
-    sorted: Vec<Bucket>,
+    /// The samples of those minutes, one minute after another, each ascending.
+    samples: VecDeque<Bucket>,
+    /// How many each minute has, and their mean rank when they came.
+    minutes: VecDeque<(u16, f32)>,
+    /// The same by value.
+    counts: Counts,
     /// Samples of the block that is filling.
     block: Vec<Bucket>,
     block_minutes: usize,
@@ -50,36 +54,30 @@ pub(super) struct Usual {
 
 impl Usual {
     pub(super) fn is_known(&self) -> bool {
-        self.sorted.len() >= ENOUGH
+        self.counts.len() >= ENOUGH
     }
 
     pub(super) fn samples(&self) -> usize {
-        self.sorted.len()
+        self.counts.len()
     }
 
-    pub(super) fn all(&self) -> &[Bucket] {
-        &self.sorted
+    pub(super) fn all(&self) -> impl Iterator<Item = Bucket> {
+        self.samples.iter().copied()
     }
 
     /// By nearest rank.
     pub(super) fn quantile(&self, q: f64) -> f64 {
-        value(at(&self.sorted, q))
+        value(self.counts.quantile(q))
     }
 
     /// How many samples are above a value.
     pub(super) fn above(&self, bucket: Bucket) -> usize {
-        self.sorted.len() - self.sorted.partition_point(|&b| b <= bucket)
+        self.counts.above(bucket)
     }
 
     /// The mean of the samples' mid-ranks among the usual, in (0, 1); one half is as usual.
     pub(super) fn mean_rank(&self, samples: &[Bucket]) -> f64 {
-        let n = self.sorted.len() as f64;
-        let rank = |bucket: Bucket| {
-            let below = self.sorted.partition_point(|&b| b < bucket);
-            let up_to = self.sorted.partition_point(|&b| b <= bucket);
-            (below + up_to) as f64 / 2.0 / n
-        };
-        samples.iter().map(|&bucket| rank(bucket)).sum::<f64>() / samples.len() as f64
+        self.counts.mean_rank(samples)
     }
 
     /// How far a mean rank of n samples is from the usual one, in deviations; what minutes differ by
@@ -112,17 +110,15 @@ impl Usual {
         if self.minutes.len() == MINUTES
             && let Some((oldest, _)) = self.minutes.pop_front()
         {
-            for bucket in oldest {
-                if let Ok(at) = self.sorted.binary_search(&bucket) {
-                    self.sorted.remove(at);
-                }
+            for bucket in self.samples.drain(..usize::from(oldest)) {
+                self.counts.remove(bucket);
             }
         }
         for &bucket in samples {
-            let at = self.sorted.partition_point(|&b| b <= bucket);
-            self.sorted.insert(at, bucket);
+            self.counts.add(bucket);
         }
-        self.minutes.push_back((samples.into(), rank as f32));
+        self.samples.extend(samples);
+        self.minutes.push_back((samples.len() as u16, rank as f32));
         self.stale += 1;
         if self.stale >= RANKS_EVERY || self.minutes.len() <= ENOUGH_MINUTES + 1 {
             self.stale = 0;
@@ -132,8 +128,9 @@ impl Usual {
 
     /// Begins anew; how it wanders stays known.
     pub(super) fn forget(&mut self) {
+        self.samples.clear();
         self.minutes.clear();
-        self.sorted.clear();
+        self.counts.clear();
         self.block.clear();
         self.block_minutes = 0;
         (self.middle, self.excess) = (0.5, 0.0);
@@ -176,8 +173,8 @@ impl Usual {
             (self.middle, self.excess) = (0.5, 0.0);
             return;
         }
-        let chance = known.map(|(samples, _)| 1.0 / (12.0 * samples.len() as f64)).sum::<f64>()
-            / ranks.len() as f64;
+        let chance =
+            known.map(|&(n, _)| 1.0 / (12.0 * f64::from(n))).sum::<f64>() / ranks.len() as f64;
         ranks.sort_by(f64::total_cmp);
         self.middle = ranks[ranks.len() / 2];
         let mut off: Vec<f64> = ranks.iter().map(|rank| (rank - self.middle).abs()).collect();

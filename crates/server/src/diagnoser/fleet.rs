@@ -223,6 +223,8 @@ impl Fleet {
         if !changed {
             return Ok(());
         }
+        // Of a large fleet there is no room for three.
+        self.live = Engine::default();
         self.live = self.settled.clone();
         let mut still = BTreeSet::new();
         for (minute, open) in (first..).zip(&mut self.open) {

@@ -14,23 +14,30 @@ use crate::store::{Cell, Reader, Span, StoreError, WindowLabel};
 /// Addresses of a target that are told apart.
 const MOST_ADDRESSES: usize = 16;
 /// The first byte of a kept state.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A minute.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen(Vec<OfCell>);
 
-/// A cell's minute: its number, where it was, which addresses it reached, and what was seen.
+/// A cell's minute: its number, where it was, and what was seen. Half an hour of them is kept, so what
+/// stays the same is shared.
 #[derive(Clone, Debug)]
 struct OfCell {
     number: usize,
-    place: Place,
-    addresses: Vec<Arc<str>>,
-    observation: Observation,
+    at: Arc<At>,
+    observation: Arc<Observation>,
     /// All that was measured was set aside, since the probe was in trouble.
     aside: bool,
     /// The label that its window has.
     written: Option<String>,
+}
+
+/// Where a cell was, and which addresses it reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct At {
+    place: Place,
+    addresses: Vec<Arc<str>>,
 }
 
 impl Seen {
@@ -45,6 +52,8 @@ impl Seen {
 pub(super) struct Registry {
     pub(super) cells: Vec<Cell>,
     ids: HashMap<Cell, usize>,
+    /// Where each was last.
+    last: Vec<Option<Arc<At>>>,
     addresses: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     topology: Arc<Topology>,
 }
@@ -110,41 +119,70 @@ impl Registry {
         span: Span,
     ) -> Result<BTreeMap<i64, Seen>, StoreError> {
         let mut found: BTreeMap<i64, Seen> = BTreeMap::new();
-        for kept in reader.fleet_windows(span)? {
+        reader.each_fleet_window(span, &mut |kept| {
             let window = &kept.window.window;
-            let place = self.topology.place(place(&kept.cell, window));
-            let addresses: Vec<_> = window.facts().names(Kind::Address).cloned().collect();
-            for address in &addresses {
-                let known = self.addresses.entry(Arc::clone(&place.target)).or_default();
-                if !known.contains(address) && known.len() < MOST_ADDRESSES {
-                    known.push(Arc::clone(address));
-                }
-            }
-            let number = self.number(kept.cell);
+            let number = self.number(&kept.cell);
+            let at = self.at(number, window);
             let seen = found.entry(kept.window.start.0).or_default();
-            let observation = Observation::of_window(window);
+            let observation = Arc::new(Observation::of_window(window));
             let aside = observation.is_empty() && window.counts().troubled > 0;
             let written = kept.label;
-            seen.0.push(OfCell { number, place, addresses, observation, aside, written });
-        }
+            seen.0.push(OfCell { number, at, observation, aside, written });
+            Ok(())
+        })?;
         Ok(found)
     }
 
-    fn number(&mut self, cell: Cell) -> usize {
-        if let Some(&number) = self.ids.get(&cell) {
+    fn number(&mut self, cell: &Cell) -> usize {
+        if let Some(&number) = self.ids.get(cell) {
             return number;
         }
         let number = self.cells.len();
         self.cells.push(cell.clone());
-        self.ids.insert(cell, number);
+        self.ids.insert(cell.clone(), number);
         number
+    }
+
+    /// Where a cell was by a window of it.
+    fn at(&mut self, number: usize, window: &Window) -> Arc<At> {
+        if self.last.len() <= number {
+            self.last.resize(number + 1, None);
+        }
+        let (cell, last) = (&self.cells[number], self.last[number].as_ref());
+        let facts = window.facts();
+        let (client, target) = match last {
+            Some(last) => (Arc::clone(&last.place.client), Arc::clone(&last.place.target)),
+            None => (cell.client_id.as_str().into(), cell.target.as_str().into()),
+        };
+        let place = self.topology.place(Place {
+            client,
+            target,
+            site: facts.most(Kind::Site).cloned(),
+            isp: facts.most(Kind::Isp).cloned(),
+            resolver: facts.most(Kind::Resolver).cloned(),
+            address: None,
+        });
+        let now = At { place, addresses: facts.names(Kind::Address).cloned().collect() };
+        if let Some(last) = last.filter(|last| ***last == now) {
+            return Arc::clone(last);
+        }
+        for address in &now.addresses {
+            let known = self.addresses.entry(Arc::clone(&now.place.target)).or_default();
+            if !known.contains(address) && known.len() < MOST_ADDRESSES {
+                known.push(Arc::clone(address));
+            }
+        }
+        let now = Arc::new(now);
+        self.last[number] = Some(Arc::clone(&now));
+        now
     }
 
     /// Has a detector take a minute; gives what it says of the cells, in the order of their numbers.
     pub(super) fn judge(&self, engine: &mut Engine, seen: &Seen, minute: i64) -> Vec<Said> {
         let mut all = Vec::with_capacity(seen.0.len());
-        for OfCell { number, place, addresses, observation, .. } in &seen.0 {
+        for OfCell { number, at, observation, .. } in &seen.0 {
             let id = CellId(*number);
+            let At { place, addresses } = &**at;
             let mut place = place.clone();
             let old = engine.place_of(id);
             // Where a minute says nothing, as of look-ups that were answered from memory.
@@ -161,7 +199,7 @@ impl Registry {
                 place.address = engine.settled_address(id, addresses.iter(), minute);
             }
             engine.place(id, &place);
-            all.push((id, observation.clone()));
+            all.push((id, Arc::clone(observation)));
         }
         // In the order of the numbers, as they were first seen.
         all.sort_by_key(|(id, _)| *id);
@@ -210,18 +248,6 @@ impl Registry {
     }
 }
 
-fn place(cell: &Cell, window: &Window) -> Place {
-    let facts = window.facts();
-    Place {
-        client: cell.client_id.as_str().into(),
-        target: cell.target.as_str().into(),
-        site: facts.most(Kind::Site).cloned(),
-        isp: facts.most(Kind::Isp).cloned(),
-        resolver: facts.most(Kind::Resolver).cloned(),
-        address: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +257,7 @@ mod tests {
         let clients = ["a", "b", "c"].map(|id| (id.into(), Place::default())).into();
         let topology = Topology { clients, ..Topology::default() };
         let mut registry = Registry::of(Arc::new(topology));
-        registry.number(Cell { client_id: "b".to_owned(), target: "t".to_owned() });
+        registry.number(&Cell { client_id: "b".to_owned(), target: "t".to_owned() });
         assert_eq!(registry.unseen().into_iter().collect::<Vec<_>>(), ["a", "c"]);
     }
 }

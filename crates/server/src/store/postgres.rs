@@ -20,6 +20,7 @@ mod reader;
 mod reopened;
 mod retention;
 mod rollups;
+mod rows;
 pub(super) mod schema;
 mod settings;
 mod time;

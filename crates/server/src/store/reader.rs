@@ -263,11 +263,18 @@ impl Reader {
         }
     }
 
-    /// Windows of all cells by time, client and target.
-    pub fn fleet_windows(&self, span: Span) -> Result<Vec<FleetWindow>, StoreError> {
+    /// Hands each window of all cells on, by time, client and target. It holds few of them at a time.
+    ///
+    /// # Errors
+    /// Where one can't be read; and the first error of `each`.
+    pub fn each_fleet_window(
+        &self,
+        span: Span,
+        each: &mut dyn FnMut(FleetWindow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         match &self.0 {
-            Backend::Sqlite(reader) => reader.fleet_windows(span),
-            Backend::Postgres(reader) => reader.fleet_windows(span),
+            Backend::Sqlite(reader) => reader.each_fleet_window(span, each),
+            Backend::Postgres(reader) => reader.each_fleet_window(span, each),
         }
     }
 

@@ -3,7 +3,7 @@
 use model::window::Window;
 
 use super::Reader;
-use super::reader::{FETCHED, Moment};
+use super::connection::Value;
 use super::time::Time;
 use crate::store::StoreError;
 use crate::store::cohorts::{CohortQuery, Grain, Kept, Left};
@@ -28,34 +28,21 @@ impl Reader {
         query: &CohortQuery,
         each: &mut dyn FnMut(Kept<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let failed = || StoreError::postgres("read windows");
         let select = match query.grain {
             Grain::Minute => select!("agg_1m"),
             Grain::Hour => select!("agg_1h"),
             Grain::Day => select!("agg_1d"),
         };
-        let mut conn = self.conn.borrow_mut();
-        let statement = conn.prepare(select).map_err(failed())?;
-        let moment = Moment::of(&mut conn).map_err(failed())?;
         let (from, to) = (Time(query.span.from_ms), Time(query.span.to_ms));
-        let portal = moment
-            .wait(moment.tx.bind(&statement, &[&from, &to, &query.client_id, &query.target]))
-            .map_err(failed())?;
+        let values: [Value<'_>; 4] = [&from, &to, &query.client_id, &query.target];
         let mut left = Left::of(query);
-        loop {
-            let rows = moment.wait(moment.tx.query_portal(&portal, FETCHED)).map_err(failed())?;
-            let last = rows.len() < FETCHED.unsigned_abs() as usize;
-            for row in rows {
-                left.take()?;
-                let (client_id, target): (&str, &str) = (row.get(0), row.get(1));
-                let Time(start_ms) = row.get(2);
-                let window = Window::decode(row.get(3))
-                    .map_err(|error| unreadable_window(client_id, target, &error))?;
-                each(Kept { client_id, target, start_ms, window })?;
-            }
-            if last {
-                return Ok(());
-            }
-        }
+        self.each_row(select, &values, "read windows", &mut |row| {
+            left.take()?;
+            let (client_id, target): (&str, &str) = (row.get(0), row.get(1));
+            let Time(start_ms) = row.get(2);
+            let window = Window::decode(row.get(3))
+                .map_err(|error| unreadable_window(client_id, target, &error))?;
+            each(Kept { client_id, target, start_ms, window })
+        })
     }
 }

@@ -153,24 +153,22 @@ impl Reader {
         Ok(rows.first().map(|row| (row.get::<_, Time>(0).0, row.get(1))))
     }
 
-    pub(crate) fn fleet_windows(&self, span: Span) -> Result<Vec<FleetWindow>, StoreError> {
-        let rows = self.conn.borrow().query(
+    pub(crate) fn each_fleet_window(
+        &self,
+        span: Span,
+        each: &mut dyn FnMut(FleetWindow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let select =
             "SELECT client_id, target, window_start_ts, sketches, facts, diagnosis_label FROM agg_1m
              WHERE window_start_ts >= $1 AND window_start_ts < $2
-             ORDER BY window_start_ts, client_id, target",
-            &[&Time(span.from_ms), &Time(span.to_ms)],
-        );
-        let rows = rows.map_err(StoreError::postgres("read windows to judge"))?;
-        rows.iter()
-            .map(|row| {
-                let cell = Cell { client_id: row.get(0), target: row.get(1) };
-                let start = Minute::of_ms(row.get::<_, Time>(2).0);
-                let (id, target) = (&cell.client_id, &cell.target);
-                let window = kept_window(id, target, row.get(3), row.get(4))?;
-                let window = CellWindow { start, window };
-                Ok(FleetWindow { cell, window, label: row.get(5) })
-            })
-            .collect()
+             ORDER BY window_start_ts, client_id, target";
+        let (from, to) = (Time(span.from_ms), Time(span.to_ms));
+        self.each_row(select, &[&from, &to], "read windows to judge", &mut |row| {
+            let cell = Cell { client_id: row.get(0), target: row.get(1) };
+            let start = Minute::of_ms(row.get::<_, Time>(2).0);
+            let window = kept_window(&cell.client_id, &cell.target, row.get(3), row.get(4))?;
+            each(FleetWindow { cell, window: CellWindow { start, window }, label: row.get(5) })
+        })
     }
 
     pub(crate) fn revisions(&self, span: Span) -> Result<Vec<(i64, Revisions)>, StoreError> {

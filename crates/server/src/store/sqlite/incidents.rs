@@ -114,7 +114,11 @@ impl Reader {
     }
 
     /// Windows of all cells by time, client and target.
-    pub(crate) fn fleet_windows(&self, span: Span) -> Result<Vec<FleetWindow>, StoreError> {
+    pub(crate) fn each_fleet_window(
+        &self,
+        span: Span,
+        each: &mut dyn FnMut(FleetWindow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let failed = StoreError::sqlite;
         let doing = "read windows to judge";
         let mut query = self
@@ -126,7 +130,6 @@ impl Reader {
             )
             .map_err(failed(doing))?;
         let mut rows = query.query((span.from_ms, span.to_ms)).map_err(failed(doing))?;
-        let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(failed(doing))? {
             let read = || -> rusqlite::Result<_> {
                 let cell = Cell { client_id: row.get(0)?, target: row.get(1)? };
@@ -135,9 +138,9 @@ impl Reader {
             };
             let (cell, start, (sketches, facts), label) = read().map_err(failed(doing))?;
             let window = kept_window(&cell.client_id, &cell.target, sketches, facts)?;
-            found.push(FleetWindow { cell, window: CellWindow { start, window }, label });
+            each(FleetWindow { cell, window: CellWindow { start, window }, label })?;
         }
-        Ok(found)
+        Ok(())
     }
 
     /// How often the windows of each minute have changed, by their start.
