@@ -133,7 +133,7 @@ impl Alerting {
             Courier::new(
                 Arc::clone(receiver),
                 sender.clone(),
-                self.config.base_url.clone(),
+                self.config.incident_url.clone(),
                 self.store.clone(),
                 self.aggregator.clone(),
             )
@@ -230,7 +230,7 @@ pub async fn test(
     let sender = Sender::new(receiver)?;
     let row = message::test_notice(&receiver.name, now_ms);
     let id = row.message.clone();
-    let message = message::message(receiver, &id, &[row], config.base_url.as_ref(), now_ms);
+    let message = message::message(receiver, &id, &[row], config.incident_url.as_deref(), now_ms);
     Ok(sender.send(message, now_ms / 1_000).await)
 }
 

@@ -1,13 +1,14 @@
 //! `qoe doctor`: looks at bus and store and says what they can lose as they are set up. It changes
 //! nothing, and tells what it can't reach beside what it can.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use server::bus::{self, Bus};
 use server::roles::Horizon;
-use server::store::{Location, Reader, ReceiverFares, inspect};
+use server::store::{Location, Reader, ReceiverFares, StoreError, inspect};
 use url::Url;
 
 use super::places::{BusArgs, StoreArgs, shown};
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// How long the ids of counted events are kept, as the aggregators have it [default: 22d]
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     keep_ids: Option<Duration>,
+    /// Who is where, a file: it is told whom it names that was never seen
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -52,6 +56,15 @@ pub(crate) struct Findings {
     pub(crate) dead_letters: Option<u64>,
     /// Receivers of alerts, where the store tells of them.
     pub(crate) receivers: Vec<ReceiverFares>,
+    /// Clients that the topology names and of which nothing was ever counted.
+    pub(crate) unseen: Option<Vec<String>>,
+}
+
+/// What a store tells.
+struct Stored {
+    report: inspect::Report,
+    receivers: Vec<ReceiverFares>,
+    unseen: Option<Vec<String>>,
 }
 
 /// What could not be looked at.
@@ -70,10 +83,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let set = context.settings.bus_monitor.as_deref().map(parse_monitor).transpose();
     let set = set.map_err(|wrong| anyhow!("setting bus_monitor: {wrong}"))?;
     let monitor = args.bus_monitor.as_ref().or(set.as_ref());
-    let findings = super::one_thread()?
-        .block_on(async { tokio::join!(look_at_bus(bus, monitor), look_at_store(store)) });
-    let (bus, (store, receivers)) = findings;
-    let findings = Findings::of(bus, store, receivers, context.keep_ids(args.keep_ids));
+    let named = args.topology.as_deref().map(server::topology::load).transpose()?;
+    let named = named.map(|topology| topology.clients.keys().map(ToString::to_string).collect());
+    let (bus, store) = super::one_thread()?
+        .block_on(async { tokio::join!(look_at_bus(bus, monitor), look_at_store(store, named)) });
+    let findings = Findings::of(bus, store, context.keep_ids(args.keep_ids));
     match args.json {
         true => output::print_json(&json::of(&findings))?,
         false => output::print(&view::text(&findings, context.style))?,
@@ -99,37 +113,47 @@ async fn look_at_bus(
 
 async fn look_at_store(
     location: Option<Location>,
-) -> (Option<Result<inspect::Report, Unreachable>>, Vec<ReceiverFares>) {
-    let Some(location) = location else { return (None, Vec::new()) };
+    named: Option<Vec<String>>,
+) -> Option<Result<Stored, Unreachable>> {
+    let location = location?;
     let at = shown(&location);
-    let look = move || inspect::inspect(&location).map(|report| (report, receivers(&location)));
+    let look = move || stored(&location, named);
     let looked = tokio::task::spawn_blocking(look).await;
-    match looked.map_err(anyhow::Error::from).and_then(|found| Ok(found?)) {
-        Ok((report, receivers)) => (Some(Ok(report)), receivers),
-        Err(error) => (Some(Err(Unreachable { at, why: format!("{error}") })), Vec::new()),
-    }
+    let found = looked.map_err(anyhow::Error::from).and_then(|found| Ok(found?));
+    Some(found.map_err(|error| Unreachable { at, why: format!("{error}") }))
 }
 
-/// How receivers of alerts fare. Tables of another version tell nothing of them, which is said of
-/// the tables.
-fn receivers(location: &Location) -> Vec<ReceiverFares> {
+/// Tables of another version tell nothing of receivers and clients, which is said of the tables.
+fn stored(location: &Location, named: Option<Vec<String>>) -> Result<Stored, StoreError> {
+    let report = inspect::inspect(location)?;
     let from_ms = super::now_ms().saturating_sub(GIVEN_UP_MS);
-    let found = Reader::open(location).and_then(|reader| reader.receivers(from_ms));
-    found.unwrap_or_default()
+    let told = Reader::open(location).and_then(|reader| {
+        let mut unseen = named.map(|clients| reader.unseen(&clients)).transpose()?;
+        unseen.iter_mut().for_each(|unseen| unseen.sort());
+        Ok((reader.receivers(from_ms)?, unseen))
+    });
+    let (receivers, unseen) = told.unwrap_or_default();
+    Ok(Stored { report, receivers, unseen })
 }
 
 impl Findings {
     fn of(
         bus: Option<Result<bus::inspect::Report, Unreachable>>,
-        store: Option<Result<inspect::Report, Unreachable>>,
-        receivers: Vec<ReceiverFares>,
+        store: Option<Result<Stored, Unreachable>>,
         keep_ids: Duration,
     ) -> Self {
+        let (mut receivers, mut unseen) = (Vec::new(), None);
+        let store = store.map(|found| {
+            found.map(|stored| {
+                (receivers, unseen) = (stored.receivers, stored.unseen);
+                stored.report
+            })
+        });
         let report = bus.as_ref().and_then(|found| found.as_ref().ok());
         let horizon = report.and_then(|report| Horizon::found(report, keep_ids));
         let letters = report.and_then(|report| report.streams[1].found.as_ref());
         let dead_letters = letters.map(|found| found.state.messages);
-        Self { bus, store, horizon, dead_letters, receivers }
+        Self { bus, store, horizon, dead_letters, receivers, unseen }
     }
 
     /// What could not be looked at.
@@ -169,6 +193,13 @@ impl Findings {
                 crate::render::units::count(count, "dead letter")
             ));
         }
+        if let Some(unseen) = self.unseen.as_ref().filter(|unseen| !unseen.is_empty()) {
+            notes.push(format!(
+                "the topology names {} of which nothing was ever counted, perhaps misspelt: {}",
+                crate::render::units::count(unseen.len() as u64, "client"),
+                listed(unseen)
+            ));
+        }
         if let Some(Ok(bus)) = &self.bus {
             notes.extend(bus.notes());
         }
@@ -181,6 +212,13 @@ impl Findings {
     fn is_well(&self) -> bool {
         self.unreachable().is_empty() && self.risks().is_empty() && self.untold().is_empty()
     }
+}
+
+/// The first few.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let more = if names.len() > SHOWN { ", ..." } else { "" };
+    format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
 }
 
 fn untold(receiver: &ReceiverFares) -> String {

@@ -176,3 +176,26 @@ fn the_store_of_one_machine_is_well_where_it_is_there() {
     assert!(code == Some(0) && text.contains("synchronous   ok  full"), "{text}");
     assert!(text.contains("qoe backup"), "{text}");
 }
+
+#[test]
+fn whom_a_topology_names_and_nobody_has_seen_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, topology) = (dir.path().join("data"), dir.path().join("topology.toml"));
+    create_token(&data, "c", "ingest");
+    std::fs::write(&topology, "[[clients]]\nid = 'c'\n[[clients]]\nid = 'berlln'\n").unwrap();
+    let doctor = || {
+        let mut command = qoe();
+        command.args(["doctor", "--data-dir"]).arg(&data).arg("--topology").arg(&topology);
+        command
+    };
+    let (code, text) = told(doctor());
+    assert!(
+        code == Some(0) && text.contains("2 clients of which nothing was ever counted"),
+        "{text}"
+    );
+    assert!(text.contains("berlln, c"), "{text}");
+    assert_eq!(json(doctor()).1["topology_unseen"], serde_json::json!(["berlln", "c"]));
+    std::fs::write(&topology, "[[client]]\n").unwrap();
+    let (code, text) = told(doctor());
+    assert!(code == Some(78) && text.contains("topology.toml:1"), "{text}");
+}

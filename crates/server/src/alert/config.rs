@@ -12,14 +12,16 @@ use crate::file::{FileError, read_bounded};
 use crate::store::{IncidentRow, Severity};
 
 mod file;
+
+pub(super) use file::INCIDENT;
 #[cfg(test)]
 mod tests;
 
 /// What a file of alerts says, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where people look at incidents, if that was said.
-    pub base_url: Option<Url>,
+    /// Where people look at an incident, whose id takes the place of `{id}`, if that was said.
+    pub incident_url: Option<String>,
     /// Rules for all receivers.
     pub policy: Policy,
     /// Who is told; names are unlike.

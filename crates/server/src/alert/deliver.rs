@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::config::{Kind, Receiver};
 use super::message;
@@ -50,7 +49,7 @@ pub struct Standing {
 pub struct Courier {
     receiver: Arc<Receiver>,
     sender: Sender,
-    base_url: Option<Url>,
+    incident_url: Option<String>,
     store: Store,
     aggregator: Aggregator,
     /// One after another failed.
@@ -74,7 +73,7 @@ impl Courier {
     pub fn new(
         receiver: Arc<Receiver>,
         sender: Sender,
-        base_url: Option<Url>,
+        incident_url: Option<String>,
         store: Store,
         aggregator: Aggregator,
     ) -> Self {
@@ -82,7 +81,7 @@ impl Courier {
         Self {
             receiver,
             sender,
-            base_url,
+            incident_url,
             store,
             aggregator,
             failures,
@@ -155,9 +154,9 @@ impl Courier {
             return Ok(Step::Tried);
         }
         crate::crash::point("alert-taken");
-        let base_url = self.base_url.as_ref();
+        let incident_url = self.incident_url.as_deref();
         let message =
-            message::message(&self.receiver, &waiting.id, &waiting.rows, base_url, now_ms);
+            message::message(&self.receiver, &waiting.id, &waiting.rows, incident_url, now_ms);
         let outcome = self.sender.send(message, now_ms / 1_000).await;
         crate::crash::point("alert-sent");
         let created_ms = waiting.rows[0].created_ts;
@@ -245,7 +244,7 @@ impl Courier {
         if mine.is_empty() {
             return;
         }
-        let message = message::refresh(&self.receiver, mine, self.base_url.as_ref(), now_ms);
+        let message = message::refresh(&self.receiver, mine, self.incident_url.as_deref(), now_ms);
         if let Outcome::Later { why, .. } | Outcome::Never { why } =
             self.sender.send(message, now_ms / 1_000).await
         {

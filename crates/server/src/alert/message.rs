@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use url::Url;
 
-use super::config::{Kind, Receiver};
+use super::config::{INCIDENT, Kind, Receiver};
 use super::sign;
 use crate::store::{AlertBody, AlertEvent, AlertRow, Severity};
 
@@ -37,7 +37,7 @@ pub fn message(
     receiver: &Receiver,
     id: &str,
     rows: &[AlertRow],
-    base_url: Option<&Url>,
+    incident_url: Option<&str>,
     now_ms: i64,
 ) -> Message {
     let mut headers = vec![(KEY, id.to_owned())];
@@ -48,20 +48,20 @@ pub fn message(
     let json = |value: &serde_json::Value| value.to_string().into_bytes();
     let body = match receiver.kind {
         Kind::Webhook => {
-            let body = json(&webhook::body(id, rows, base_url));
+            let body = json(&webhook::body(id, rows, incident_url));
             if let Some(secret) = &receiver.secret {
                 let signature = sign::header(secret.expose().as_bytes(), now_ms / 1_000, &body);
                 headers.push((sign::HEADER, signature));
             }
             body
         }
-        Kind::Slack => json(&slack::body(rows, base_url)),
+        Kind::Slack => json(&slack::body(rows, incident_url)),
         Kind::Alertmanager => {
             url = alertmanager::endpoint(&url);
-            json(&alertmanager::body(rows, base_url, now_ms))
+            json(&alertmanager::body(rows, incident_url, now_ms))
         }
         Kind::Ntfy => {
-            headers.extend(ntfy::headers(rows, base_url));
+            headers.extend(ntfy::headers(rows, incident_url));
             ntfy::body(rows).into_bytes()
         }
     };
@@ -74,12 +74,12 @@ pub fn message(
 pub fn refresh(
     receiver: &Receiver,
     mut rows: Vec<AlertRow>,
-    base_url: Option<&Url>,
+    incident_url: Option<&str>,
     now_ms: i64,
 ) -> Message {
     // What it was before is over already.
     rows.iter_mut().for_each(|row| row.body.before = None);
-    message(receiver, &format!("refresh-{now_ms}"), &rows, base_url, now_ms)
+    message(receiver, &format!("refresh-{now_ms}"), &rows, incident_url, now_ms)
 }
 
 /// A notice that says of itself that it is none.
@@ -125,9 +125,9 @@ fn moment(ms: i64) -> String {
 }
 
 /// Where an incident is shown; a test is of none.
-fn link(base_url: Option<&Url>, row: &AlertRow) -> Option<String> {
-    let base = base_url.filter(|_| row.event != AlertEvent::Test)?.as_str().trim_end_matches('/');
-    Some(format!("{base}/incidents/{}", row.incident_id))
+fn link(incident_url: Option<&str>, row: &AlertRow) -> Option<String> {
+    let url = incident_url.filter(|_| row.event != AlertEvent::Test)?;
+    Some(url.replace(INCIDENT, &row.incident_id))
 }
 
 /// `target https://shop.example/`, for people.

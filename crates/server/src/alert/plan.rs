@@ -41,7 +41,8 @@ pub struct Notice {
     pub body: AlertBody,
 }
 
-/// Of one that comes and goes a notice is sent so often and no more.
+/// Of one that comes and goes a notice is sent so often and no more. One that comes back is told at once
+/// the first time: it may be another.
 const FLAPPING_MS: i64 = 30 * MINUTE_MS;
 /// How long it is remembered that one came and went.
 const FLAPS_FOR_MS: i64 = 2 * FLAPPING_MS;
@@ -150,7 +151,7 @@ fn step(
             let what = what(incident);
             let newest = history.by_what.get(&what).copied();
             let again = newest.filter(|row| now_ms < row.created_ts.saturating_add(FLAPS_FOR_MS));
-            let held = again.is_some_and(|row| now_ms < row.created_ts + FLAPPING_MS)
+            let held = again.is_some_and(|row| !is_rested(row, now_ms))
                 || history.just_ended.contains(&what);
             let ready = receiver.wants(incident) && has_lasted(incident, policy);
             if !ready || held || silent() {

@@ -55,7 +55,7 @@ pub(super) fn incident(id: &str) -> IncidentRow {
 /// One receiver of each kind, none of which is there; rules as they are without a word.
 pub(super) fn config() -> Config {
     Config {
-        base_url: None,
+        incident_url: None,
         policy: Policy::default(),
         receivers: vec![Arc::new(receiver("ops", Kind::Webhook))],
         maintenance: Vec::new(),

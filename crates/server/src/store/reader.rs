@@ -263,6 +263,14 @@ impl Reader {
         }
     }
 
+    /// Of some clients those of which nothing was ever counted.
+    pub fn unseen(&self, clients: &[String]) -> Result<Vec<String>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.unseen(clients),
+            Backend::Postgres(reader) => reader.unseen(clients),
+        }
+    }
+
     /// Hands each window of all cells on, by time, client and target. It holds few of them at a time.
     ///
     /// # Errors

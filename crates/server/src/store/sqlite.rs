@@ -3,6 +3,7 @@
 mod alerts;
 mod apply;
 pub(super) mod backup;
+mod clients;
 mod cohorts;
 mod connection;
 mod diagnoses;

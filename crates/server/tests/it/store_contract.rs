@@ -290,6 +290,8 @@ async fn readers_see_each_commit(world: World) {
         writer.apply(&[vec![event("c", n, T0)]], T0).unwrap();
         assert_eq!(reader.summary(ALWAYS, T0).unwrap()[0].counts.total, n);
     }
+    let named = ["b", "c", "nobody"].map(str::to_owned);
+    assert_eq!(world.reader().unseen(&named).unwrap(), ["b", "nobody"]);
 }
 
 async fn tokens_are_known_at_once_and_not_after_they_were_revoked(world: World) {

@@ -23,6 +23,7 @@ pub(super) fn of(findings: &Findings) -> Value {
             "long_enough": horizon.check().is_ok(),
         })),
         "receivers": findings.receivers,
+        "topology_unseen": findings.unseen,
         "alerts": findings.untold(),
         "unreachable": findings.unreachable(),
         "risks": findings.risks(),

@@ -24,7 +24,7 @@ use crate::store::Severity;
 #[serde(default, deny_unknown_fields)]
 #[derive(Default)]
 pub(super) struct File {
-    base_url: Option<Spanned<String>>,
+    incident_url: Option<Spanned<String>>,
     policy: FilePolicy,
     receivers: Vec<Spanned<FileReceiver>>,
     maintenance: Vec<Spanned<FileMaintenance>>,
@@ -79,9 +79,11 @@ const SCOPES: [&str; 8] =
 const MOST_NAME: usize = 64;
 /// A shorter secret could be tried out.
 const LEAST_SECRET: usize = 16;
+/// Stands for the id of an incident.
+pub(in crate::alert) const INCIDENT: &str = "{id}";
 
 pub(super) fn config(file: File, files: &Files<'_>) -> Result<Config, Wrong> {
-    let base_url = file.base_url.map(|text| wrong_at(&text, base_url)).transpose()?;
+    let incident_url = file.incident_url.map(|text| wrong_at(&text, incident_url)).transpose()?;
     let too_many = |place: Range<usize>, most: usize, what: &str| {
         (place, format!("there are more than {most} {what}"))
     };
@@ -109,7 +111,7 @@ pub(super) fn config(file: File, files: &Files<'_>) -> Result<Config, Wrong> {
     if receivers.is_empty() {
         return Err((0..0, "nobody is told: add [[receivers]] with name, kind and url".to_owned()));
     }
-    Ok(Config { base_url, policy: policy(&file.policy)?, receivers, maintenance: windows })
+    Ok(Config { incident_url, policy: policy(&file.policy)?, receivers, maintenance: windows })
 }
 
 fn wrong_at<T>(
@@ -119,10 +121,13 @@ fn wrong_at<T>(
     parse(text.get_ref()).map_err(|what| (text.span(), what))
 }
 
-fn base_url(text: &str) -> Result<Url, String> {
-    match text.parse::<Url>() {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-        _ => Err(format!("base_url: {text:?} is no address of a page; write https://HOST/")),
+fn incident_url(text: &str) -> Result<String, String> {
+    let is_page = |url: Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    match text.parse().is_ok_and(is_page) && text.contains(INCIDENT) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "incident_url: {text:?} is no page of an incident; write https://HOST/PATH{INCIDENT}"
+        )),
     }
 }
 

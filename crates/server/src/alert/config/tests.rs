@@ -141,7 +141,8 @@ fn what_cannot_be_used_is_told_by_its_line_with_the_way_out() {
             11,
             "Europe/Berlin",
         ),
-        ("base_url = 'qoe'".to_owned(), 1, "write https://HOST/"),
+        ("incident_url = 'qoe'".to_owned(), 1, "write https://HOST/PATH{id}"),
+        ("incident_url = 'https://qoe.example/'".to_owned(), 1, "write https://HOST/PATH{id}"),
         ("[[receivers]\n".to_owned(), 1, "]"),
     ] {
         let error = read(&text).unwrap_err();

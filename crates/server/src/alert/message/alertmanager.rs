@@ -24,12 +24,12 @@ pub(super) fn endpoint(url: &Url) -> Url {
     url
 }
 
-pub(super) fn body(rows: &[AlertRow], base_url: Option<&Url>, now_ms: i64) -> Value {
-    rows.iter().flat_map(|row| alerts(row, base_url, now_ms)).collect()
+pub(super) fn body(rows: &[AlertRow], incident_url: Option<&str>, now_ms: i64) -> Value {
+    rows.iter().flat_map(|row| alerts(row, incident_url, now_ms)).collect()
 }
 
 /// The alert as it is, and the one it was where its labels were others: that one is over.
-fn alerts(row: &AlertRow, base_url: Option<&Url>, now_ms: i64) -> Vec<Value> {
+fn alerts(row: &AlertRow, incident_url: Option<&str>, now_ms: i64) -> Vec<Value> {
     let body = &row.body;
     let ends_ms = match row.event {
         AlertEvent::Ended => body.end_ts.unwrap_or(row.created_ts),
@@ -44,7 +44,7 @@ fn alerts(row: &AlertRow, base_url: Option<&Url>, now_ms: i64) -> Vec<Value> {
             "startsAt": moment(body.onset_ts),
             "endsAt": moment(ends_ms.max(body.onset_ts.saturating_add(1_000))),
         });
-        if let Some(url) = link(base_url, row) {
+        if let Some(url) = link(incident_url, row) {
             alert["generatorURL"] = Value::from(url);
         }
         alert

@@ -1,7 +1,5 @@
 //! A topic of ntfy: a title, a text, and how loud it is.
 
-use url::Url;
-
 use super::{detail, headline, link, summary, told};
 use crate::store::{AlertEvent, AlertRow, Severity};
 
@@ -26,14 +24,17 @@ pub(super) fn body(rows: &[AlertRow]) -> String {
     text + &rest
 }
 
-pub(super) fn headers(rows: &[AlertRow], base_url: Option<&Url>) -> Vec<(&'static str, String)> {
+pub(super) fn headers(
+    rows: &[AlertRow],
+    incident_url: Option<&str>,
+) -> Vec<(&'static str, String)> {
     let mut headers = vec![
         ("title", one_line(&summary(rows))),
         ("priority", rows.iter().map(priority).max().unwrap_or(3).to_string()),
         ("tags", tag(rows).to_owned()),
     ];
     if let [row] = rows
-        && let Some(url) = link(base_url, row)
+        && let Some(url) = link(incident_url, row)
     {
         headers.push(("click", url));
     }

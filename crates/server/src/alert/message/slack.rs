@@ -1,7 +1,6 @@
 //! An incoming webhook of Slack: `text` for what shows no blocks, and blocks for what does.
 
 use serde_json::{Value, json};
-use url::Url;
 
 use super::{detail, headline, link, severity, summary, told};
 use crate::store::{AlertEvent, AlertRow, Severity};
@@ -9,7 +8,7 @@ use crate::store::{AlertEvent, AlertRow, Severity};
 /// A section of Slack's holds 3,000 characters.
 const MOST: usize = 2_900;
 
-pub(super) fn body(rows: &[AlertRow], base_url: Option<&Url>) -> Value {
+pub(super) fn body(rows: &[AlertRow], incident_url: Option<&str>) -> Value {
     let (shown, more) = told(rows);
     let section =
         |text: String| json!({"type": "section", "text": {"type": "mrkdwn", "text": text}});
@@ -17,20 +16,20 @@ pub(super) fn body(rows: &[AlertRow], base_url: Option<&Url>) -> Value {
     if rows.len() > 1 {
         blocks.push(section(format!("*{}*", escaped(&summary(rows)))));
     }
-    blocks.extend(shown.iter().map(|row| section(text(row, base_url))));
+    blocks.extend(shown.iter().map(|row| section(text(row, incident_url))));
     if more > 0 {
         blocks.push(section(format!("… and {more} more")));
     }
     json!({"text": escaped(&summary(rows)), "blocks": blocks})
 }
 
-fn text(row: &AlertRow, base_url: Option<&Url>) -> String {
+fn text(row: &AlertRow, incident_url: Option<&str>) -> String {
     let of = match row.event {
         AlertEvent::Test | AlertEvent::Ended => String::new(),
         _ => format!(" ({})", severity(row.body.severity)),
     };
     let head = format!("{} *{}*{of}\n", sign(row), escaped(&headline(row)));
-    let link = link(base_url, row).map(|url| format!("\n<{url}|Show it>")).unwrap_or_default();
+    let link = link(incident_url, row).map(|url| format!("\n<{url}|Show it>")).unwrap_or_default();
     let room = MOST.saturating_sub(head.chars().count() + link.chars().count());
     let detail: String = escaped(&detail(row)).chars().take(room).collect();
     head + &detail + &link

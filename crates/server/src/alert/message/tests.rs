@@ -29,13 +29,15 @@ fn rows() -> Vec<AlertRow> {
     rows
 }
 
-fn base() -> Url {
-    "https://qoe.example/".parse().unwrap()
-}
-
 fn sent(kind: Kind, rows: &[AlertRow]) -> Message {
     let now_ms = T0 + 5 * MINUTE;
-    message(&receiver("ops", kind), "5f0c9e6b1a2d3e4f", rows, Some(&base()), now_ms)
+    message(
+        &receiver("ops", kind),
+        "5f0c9e6b1a2d3e4f",
+        rows,
+        Some("https://qoe.example/incidents/{id}"),
+        now_ms,
+    )
 }
 
 /// A request as text, its JSON laid out.

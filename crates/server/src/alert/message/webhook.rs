@@ -1,12 +1,11 @@
 //! Our own JSON, schema qoe.alert/1: docs/alerts.md describes it. Fields may be added, none change.
 
 use serde_json::{Value, json};
-use url::Url;
 
 use super::{link, moment, severity, summary};
 use crate::store::{AlertEvent, AlertRow};
 
-pub(super) fn body(id: &str, rows: &[AlertRow], base_url: Option<&Url>) -> Value {
+pub(super) fn body(id: &str, rows: &[AlertRow], incident_url: Option<&str>) -> Value {
     json!({
         "schema": "qoe.alert/1",
         "id": id,
@@ -14,11 +13,11 @@ pub(super) fn body(id: &str, rows: &[AlertRow], base_url: Option<&Url>) -> Value
         "receiver": rows.first().map(|row| &row.receiver),
         "created": rows.first().map(|row| moment(row.created_ts)),
         "summary": summary(rows),
-        "notices": rows.iter().map(|row| notice(row, base_url)).collect::<Vec<_>>(),
+        "notices": rows.iter().map(|row| notice(row, incident_url)).collect::<Vec<_>>(),
     })
 }
 
-fn notice(row: &AlertRow, base_url: Option<&Url>) -> Value {
+fn notice(row: &AlertRow, incident_url: Option<&str>) -> Value {
     let body = &row.body;
     json!({
         "key": row.key(),
@@ -39,6 +38,6 @@ fn notice(row: &AlertRow, base_url: Option<&Url>) -> Value {
             "severity": severity(before.severity),
         })),
         "flaps": body.flaps,
-        "url": link(base_url, row),
+        "url": link(incident_url, row),
     })
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use model::ClientId;
 
-use super::Failure;
 use super::connection::Connection;
 use super::time::Time;
+use super::{Failure, Reader};
+use crate::store::StoreError;
 
 /// The integer key of each client, and when it was last seen, remembered over transactions.
 ///
@@ -81,5 +82,17 @@ impl Clients {
 impl Known {
     fn is_fresh(self, now_ms: i64) -> bool {
         now_ms < self.seen_ms + Clients::SEEN_PRECISION_MS
+    }
+}
+
+impl Reader {
+    pub(crate) fn unseen(&self, clients: &[String]) -> Result<Vec<String>, StoreError> {
+        let rows = self.conn.borrow().query(
+            "SELECT asked FROM unnest($1::text[]) AS asked
+             WHERE NOT EXISTS (SELECT FROM clients WHERE client_id = asked)",
+            &[&clients],
+        );
+        let rows = rows.map_err(StoreError::postgres("look for clients"))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }
