@@ -5,7 +5,6 @@ mod apply;
 pub(super) mod backup;
 mod cohorts;
 mod connection;
-mod diagnoses;
 mod drifts;
 mod gaps;
 mod incidents;
