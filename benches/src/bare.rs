@@ -1,13 +1,13 @@
 //! The least that could keep the same rows: one thread, events that are decoded already, and
 //! transactions on SQLite with the same statements, settings and durability as the server's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use model::sketch::Quantile;
-use model::units::Minute;
+use model::units::{MINUTE_MS, Minute};
 use model::window::Window;
 use model::{ClientId, Event, Metric, Target};
 use rusqlite::{Connection, OptionalExtension as _, Statement, Transaction, TransactionBehavior};
@@ -19,6 +19,10 @@ pub(crate) struct Bare {
     conn: Connection,
     clients: HashMap<ClientId, i64>,
 }
+
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// After its beginning an hour is merged by the server.
+const HOUR_DUE_MS: i64 = 65 * MINUTE_MS;
 
 type Cell<'a> = (&'a ClientId, &'a Target);
 
@@ -90,8 +94,9 @@ fn count(
             events.iter().for_each(|event| window.fold(event));
             write(&mut put, cell, *minute, &window, now_ms)?;
         }
-        if let (Some(oldest), Some(newest)) = (minutes.keys().next(), minutes.keys().last()) {
-            enqueue.execute((cell.0, cell.1, oldest.start_ms(), newest.start_ms(), now_ms))?;
+        let hours = minutes.keys().map(|minute| minute.start_ms().div_euclid(HOUR_MS) * HOUR_MS);
+        for hour in hours.collect::<BTreeSet<_>>() {
+            enqueue.execute((cell.0, cell.1, "1h", hour, hour + HOUR_DUE_MS))?;
         }
     }
     Ok(())

@@ -136,5 +136,5 @@ impl Table {
 
 /// Everyone who is scored.
 fn detectors() -> Vec<Box<dyn Detector>> {
-    vec![Box::new(ours::Ours), Box::new(rivals::Today), Box::new(rivals::Rivals)]
+    vec![Box::new(ours::Ours), Box::new(rivals::Rivals)]
 }

@@ -162,7 +162,7 @@ fn wipe(database: &Database) -> anyhow::Result<()> {
     let from_s = feed::NOW_MS / 1_000;
     Ok(database.connect()?.batch_execute(&format!(
         "DELETE FROM events_seen WHERE window_start_ts >= to_timestamp({from_s});
-         TRUNCATE agg_1m, diagnosis_queue"
+         TRUNCATE agg_1m, rollup_queue"
     ))?)
 }
 

@@ -63,7 +63,7 @@ const DISK_FROM: Duration = Duration::from_secs(240);
 const READY: Duration = Duration::from_secs(60);
 const ANSWERS: Duration = Duration::from_secs(120);
 const EMPTY: Duration = Duration::from_secs(240);
-const JUDGED: Duration = Duration::from_secs(60);
+const MERGED: Duration = Duration::from_secs(60);
 /// A fresh event is waited for a little longer than it may take.
 const FRESH: Duration = Duration::from_secs(30);
 
@@ -135,7 +135,7 @@ fn run_in(dir: &Path, options: &Options, say: &mut dyn FnMut(&str)) -> anyhow::R
     rest.empty();
     let fresh = rest.fresh(&cluster, &shared);
     rest.empty();
-    rest.judged(&cluster);
+    rest.merged(&cluster);
     let mut watched = watch.watched().clone();
     drop(watch);
     watched.unrest = std::mem::take(&mut rest.unrest);
@@ -288,18 +288,18 @@ impl Rest<'_> {
         all
     }
 
-    /// Every cell that changed is judged, and what is due of its hours and days is merged.
-    fn judged(&mut self, cluster: &Cluster) {
-        let until = Instant::now() + JUDGED;
+    /// What is due of hours and days is merged.
+    fn merged(&mut self, cluster: &Cluster) {
+        let until = Instant::now() + MERGED;
         let mut left = Ok(0);
         while Instant::now() < until {
-            left = apart(|| database::unjudged(cluster.database()));
+            left = apart(|| database::unmerged(cluster.database()));
             if matches!(left, Ok(0)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        self.unrest.push(format!("cells wait to be judged or merged after {JUDGED:?}: {left:?}"));
+        self.unrest.push(format!("hours or days wait to be merged after {MERGED:?}: {left:?}"));
     }
 }
 

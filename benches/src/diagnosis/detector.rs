@@ -41,8 +41,6 @@ pub(crate) struct Output {
 pub(crate) enum Labels {
     /// The four, without outages: other faults count neither for it nor against.
     Four,
-    /// Those before the extended set, outages with them.
-    Classic,
     /// All of them.
     Extended,
 }

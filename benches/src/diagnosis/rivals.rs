@@ -1,9 +1,9 @@
-//! Those to compare with: the rules the platform has today, the classic four, and the band.
+//! Those to compare with: the classic four and the band.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use model::diagnosis::Label;
 use model::diagnosis::classic::{Band, Classic, Hold, Reading};
-use model::diagnosis::{CellWindow, Label, diagnose};
 use model::units::Minute;
 use model::window::Window;
 use model::wire::WireEvent;
@@ -11,59 +11,8 @@ use model::wire::WireEvent;
 use super::detector::{Detector, Labels, Output, Topology, Verdict};
 use super::windows::Windows;
 
-/// What is said of a window rests on these before it; so many more are judged at a time.
-const REACH: usize = 360;
-const SLICE: usize = 240;
-
-/// The rules of `qoe` that the diagnoser runs now.
-pub(crate) struct Today;
-
 /// The classic four in both readings, those that must hold three minutes, and the band.
 pub(crate) struct Rivals;
-
-impl Detector for Today {
-    fn name(&self) -> &'static str {
-        "today"
-    }
-
-    fn run(
-        &mut self,
-        _: &Topology,
-        events: &mut dyn Iterator<Item = WireEvent>,
-    ) -> anyhow::Result<Vec<Output>> {
-        let mut windows = Windows::default();
-        let mut cells: BTreeMap<usize, Vec<CellWindow>> = BTreeMap::new();
-        let mut told = Vec::new();
-        let mut begun = BTreeSet::new();
-        let mut judge = |cell: usize, all: &mut Vec<CellWindow>| {
-            // What was kept was told of before.
-            let fresh = if begun.insert(cell) { 0 } else { REACH };
-            for verdict in diagnose(all, i64::MAX / 2).iter().skip(fresh) {
-                let fault = verdict.outcome.label().filter(|label| label.is_fault());
-                told.extend(fault.map(|label| (cell, verdict.start, label)));
-            }
-            all.drain(..all.len() - REACH.min(all.len()));
-        };
-        for event in events {
-            let mut full = Vec::new();
-            windows.fold(&event, |cell, start, w| full.push((cell, start, w.clone())));
-            for (cell, start, window) in full {
-                let all = cells.entry(cell).or_default();
-                all.push(CellWindow { start, window });
-                if all.len() >= REACH + SLICE {
-                    judge(cell, all);
-                }
-            }
-        }
-        windows.finish(|cell, start, window| {
-            cells.entry(cell).or_default().push(CellWindow { start, window: window.clone() });
-        });
-        for (cell, all) in &mut cells {
-            judge(*cell, all);
-        }
-        Ok(vec![output("today", Labels::Classic, told, &windows)])
-    }
-}
 
 /// The rivals' state for a cell.
 struct Cell {

@@ -41,7 +41,6 @@ impl Tally {
         self.rules = output.rules;
         let known = |truth: Truth| match output.labels {
             Labels::Four => truth.four(),
-            Labels::Classic => truth,
             Labels::Extended => truth.extended(),
         };
         let truths: Vec<Truth> = truths(scenario).into_iter().map(known).collect();

@@ -57,8 +57,6 @@ pub(super) struct Steady {
     caught_up: f64,
     /// Bytes an event: in the stream, in `events_seen`, and a window in `agg_1m`.
     bytes: [f64; 3],
-    /// Cells that wait for their verdict at the end.
-    unjudged: i64,
 }
 
 impl<'a> Platform<'a> {
@@ -172,7 +170,6 @@ pub(super) fn steady(
         lag,
         caught_up,
         bytes: bytes(&world, stream.bytes, events)?,
-        unjudged: world.count("diagnosis_queue")?,
     })
 }
 
@@ -214,7 +211,7 @@ impl std::fmt::Display for Steady {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| at(share, &self.visible_ms));
         let ([answered, slow], [stream, seen, window]) = (self.answered_ms, self.bytes);
-        let Self { events_per_second, visible_ms, lag, caught_up, unjudged, .. } = self;
+        let Self { events_per_second, visible_ms, lag, caught_up, .. } = self;
         writeln!(f, "{events_per_second:.0} events/s, 202 after {answered:.1} ms, p99 {slow:.0}")?;
         let n = visible_ms.len();
         writeln!(f, "  202 to window, ms: p50 {p50:.0}, p99 {p99:.0}, max {max:.0} ({n} events)")?;
@@ -225,11 +222,10 @@ impl std::fmt::Display for Steady {
             write!(f, " {name} {first:.0} {last:.0} {most:.0};")?;
         }
         writeln!(f)?;
-        writeln!(
+        write!(
             f,
             "  bytes: {stream:.0} an event in the stream, {seen:.0} in events_seen, {window:.0} a window"
-        )?;
-        write!(f, "  cells without a verdict at the end: {unjudged}")
+        )
     }
 }
 

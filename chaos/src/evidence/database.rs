@@ -78,16 +78,14 @@ fn gap(row: &Row) -> GapRow {
     }
 }
 
-const UNJUDGED: &str = "
-    SELECT (SELECT count(*) FROM diagnosis_queue)
-        + (SELECT count(*) FROM rollup_queue WHERE due_ts <= now())";
+const UNMERGED: &str = "SELECT count(*) FROM rollup_queue WHERE due_ts <= now()";
 
-/// How many cells wait to be judged, and spans that are due to be merged.
+/// How many spans are due to be merged.
 ///
 /// # Errors
 /// Where the server does not tell.
-pub fn unjudged(database: &Database) -> anyhow::Result<i64> {
-    let row = database.connect()?.query_one(UNJUDGED, &[])?;
+pub fn unmerged(database: &Database) -> anyhow::Result<i64> {
+    let row = database.connect()?.query_one(UNMERGED, &[])?;
     Ok(row.get(0))
 }
 

@@ -1,5 +1,5 @@
 //! What the platform knows, as pure logic: the event and its validation, the one-minute
-//! window, the quantile sketch, the scores, the comparison of cohorts, and the rules of diagnosis.
+//! window, the quantile sketch, the scores, the comparison of cohorts, and the detector.
 //!
 //! Nothing here reads a clock, a file, a socket or a random number: time comes in as an
 //! argument, so the same input gives the same bytes on every machine.

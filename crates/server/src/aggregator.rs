@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::bus::Refused;
 use crate::partition::{self, PARTITIONS};
 use crate::store::{
-    AlertRow, Claim, Class, Detected, Judged, Location, Retention, Rolled, Sent, Store, StoreError,
+    AlertRow, Claim, Class, Detected, Location, Retention, Rolled, Sent, Store, StoreError,
 };
 
 mod thread;
@@ -156,13 +156,6 @@ impl Aggregator {
             };
         }
         sum
-    }
-
-    /// Writes what the diagnoser found, and resolves after the commit.
-    pub async fn record(&self, judged: Vec<Judged>) -> Result<(), Unavailable> {
-        let (answer, recorded) = oneshot::channel();
-        self.writers[0].send(Command::Record { judged, answer })?;
-        recorded.await.unwrap_or(Err(Unavailable::Closed))
     }
 
     /// Writes what the detector found, and resolves after the commit.

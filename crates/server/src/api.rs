@@ -1,4 +1,4 @@
-//! The read API: windows, summaries, scores and diagnoses as JSON.
+//! The read API: windows, summaries, scores and incidents as JSON.
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::ingest::auth::{self, Auth};
 use crate::ingest::problem::{self, Problem};
 use crate::store::{
-    CohortQuery, DiagnosisQuery, DriftQuery, GapQuery, IncidentQuery, Reader, Span, Store,
-    StoreError, SummaryQuery, WindowQuery,
+    CohortQuery, DriftQuery, GapQuery, IncidentQuery, Reader, Span, Store, StoreError,
+    SummaryQuery, WindowQuery,
 };
 
 mod query;
@@ -32,8 +32,8 @@ pub struct Deps {
     pub now: fn() -> i64,
 }
 
-/// `GET /api/v1/windows`, `/summary`, `/scores`, `/diagnoses`, `/incidents`, `/drifts` and `/gaps`, which need a token of scope
-/// `read`.
+/// `GET /api/v1/windows`, `/summary`, `/scores`, `/incidents`, `/drifts` and `/gaps`, which need a token
+/// of scope `read`.
 pub fn router(deps: Deps) -> Router {
     let page =
         |handler: axum::routing::MethodRouter<Deps>| handler.fallback(problem::method_not_allowed);
@@ -41,7 +41,6 @@ pub fn router(deps: Deps) -> Router {
         .route("/api/v1/windows", page(get(windows)))
         .route("/api/v1/summary", page(get(summary)))
         .route("/api/v1/scores", page(get(scores)))
-        .route("/api/v1/diagnoses", page(get(diagnoses)))
         .route("/api/v1/incidents", page(get(incidents)))
         .route("/api/v1/drifts", page(get(drifts)))
         .route("/api/v1/gaps", page(get(gaps)))
@@ -116,24 +115,6 @@ async fn scores(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
     answer(&json!({
         "from_ms": span.from_ms, "to_ms": span.to_ms, "profile": profile.name, "grain": grain,
         "scores": rows, "truncated": truncated,
-    }))
-}
-
-async fn diagnoses(State(deps): State<Deps>, RawQuery(query): RawQuery) -> Answer {
-    let now_ms = (deps.now)();
-    let mut query = Query::parse(query.as_deref())?;
-    let span = query.span(now_ms, LONGEST_MS)?;
-    let wanted = DiagnosisQuery {
-        client_id: query.text("client_id")?,
-        target: query.text("target")?,
-        open: query.flag("open")?,
-        span,
-        limit: query.limit(DEFAULT_ROWS, MOST_ROWS)?,
-    };
-    query.finish(&["client_id", "target", "open", "from", "to", "limit"])?;
-    let (rows, truncated) = read(&deps, move |reader| reader.diagnoses(&wanted)).await?;
-    answer(&json!({
-        "from_ms": span.from_ms, "to_ms": span.to_ms, "diagnoses": rows, "truncated": truncated,
     }))
 }
 

@@ -1,7 +1,7 @@
-//! What is kept: windows, the ids of counted events, diagnoses, clients, tokens.
+//! What is kept: windows, the ids of counted events, incidents, clients, tokens.
 //! Nothing outside this module knows which database it is.
 //!
-//! One [`Writer`] makes every change to windows and diagnoses; any number of [`Reader`]s look on
+//! One [`Writer`] makes every change to windows and incidents; any number of [`Reader`]s look on
 //! without waiting for it. [`Store`] lends readers to async code.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,6 @@ use tokio::sync::Semaphore;
 mod alerts;
 pub mod backup;
 mod cohorts;
-mod diagnoses;
 mod drifts;
 mod error;
 mod gaps;
@@ -40,7 +39,6 @@ pub use alerts::{
     Sent, Told, UnknownWord, What,
 };
 pub use cohorts::{Cohort, CohortQuery, Grain, GroupBy, Kept};
-pub use diagnoses::{DiagnosisQuery, DiagnosisRow, Judged, Task};
 pub use drifts::{DriftQuery, DriftRow};
 pub use error::{Class, StoreError};
 pub use gaps::{GapQuery, GapRow};
@@ -113,7 +111,7 @@ impl Store {
         Tokens::of(self.clone())
     }
 
-    /// A connection that changes windows and diagnoses. Blocks.
+    /// A connection that changes what is kept. Blocks.
     pub fn writer(&self) -> Result<Writer, StoreError> {
         Writer::at(self.location())
     }
@@ -128,7 +126,7 @@ impl Store {
     /// # Errors
     /// Why not.
     pub async fn answers(&self) -> Result<(), StoreError> {
-        self.read(|reader| reader.tasks(1).map(drop)).await
+        self.read(|reader| reader.rollup_tasks(0, 1).map(drop)).await
     }
 
     /// Lends `look` a reader on a thread that may block.

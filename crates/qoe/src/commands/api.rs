@@ -11,7 +11,7 @@ use crate::signals;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 GET /api/v1/windows, /api/v1/summary, /api/v1/scores, /api/v1/incidents, \
-/api/v1/drifts, /api/v1/diagnoses and /api/v1/gaps, with a token of scope read.")]
+/api/v1/drifts and /api/v1/gaps, with a token of scope read.")]
 pub(crate) struct Args {
     #[command(flatten)]
     database: DatabaseArgs,

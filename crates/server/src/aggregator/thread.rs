@@ -11,7 +11,7 @@ use model::Event;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Applied, Health, Settings, Unavailable};
-use crate::store::{AlertRow, Claim, Class, Detected, Judged, Rolled, Sent, StoreError, Writer};
+use crate::store::{AlertRow, Claim, Class, Detected, Rolled, Sent, StoreError, Writer};
 
 /// What the thread can be told.
 pub(super) enum Command {
@@ -19,7 +19,6 @@ pub(super) enum Command {
     Close,
     Roll { rolled: Vec<Rolled>, answer: oneshot::Sender<Result<(), Unavailable>> },
     Alerts { change: AlertChange, answer: oneshot::Sender<Result<usize, Unavailable>> },
-    Record { judged: Vec<Judged>, answer: oneshot::Sender<Result<(), Unavailable>> },
     Detect { found: Detected, answer: oneshot::Sender<Result<(), Unavailable>> },
 }
 
@@ -134,10 +133,6 @@ impl Thread {
             };
             match next {
                 Ok(Command::Apply(job)) => self.apply(job),
-                Ok(Command::Record { judged, answer }) => {
-                    let recorded = self.writer.record(&judged);
-                    let _ = answer.send(self.told(recorded));
-                }
                 Ok(Command::Detect { found, answer }) => {
                     let written = self.writer.detect(&found);
                     let _ = answer.send(self.told(written));

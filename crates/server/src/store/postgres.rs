@@ -8,7 +8,6 @@ mod apply;
 mod clients;
 mod cohorts;
 mod connection;
-mod diagnoses;
 mod drifts;
 mod failure;
 mod gaps;

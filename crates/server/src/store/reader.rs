@@ -1,12 +1,10 @@
 //! What only looks.
 
-use model::diagnosis::CellWindow;
 use model::window::Window;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::{AlertQuery, AlertRow, ReceiverFares, Told};
 use super::cohorts::{self, Cohort, CohortQuery, GroupBy, Kept};
-use super::diagnoses::{DiagnosisQuery, DiagnosisRow, Task};
 use super::drifts::{DriftQuery, DriftRow};
 use super::gaps::{GapQuery, GapRow};
 use super::incidents::{FleetWindow, IncidentQuery, IncidentRow, Revisions};
@@ -161,50 +159,6 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.receivers(from_ms),
             Backend::Postgres(reader) => reader.receivers(from_ms),
-        }
-    }
-
-    /// Diagnoses, the newest first. Whether there were more than the limit is the second part
-    /// of the answer.
-    pub fn diagnoses(
-        &self,
-        query: &DiagnosisQuery,
-    ) -> Result<(Vec<DiagnosisRow>, bool), StoreError> {
-        match &self.0 {
-            Backend::Sqlite(reader) => reader.diagnoses(query),
-            Backend::Postgres(reader) => reader.diagnoses(query),
-        }
-    }
-
-    /// Cells to be judged, those that wait longest first.
-    pub fn tasks(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(reader) => reader.tasks(limit),
-            Backend::Postgres(reader) => reader.tasks(limit),
-        }
-    }
-
-    /// A cell's windows in `span`, by time.
-    pub fn cell_windows(&self, cell: &Cell, span: Span) -> Result<Vec<CellWindow>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(reader) => reader.cell_windows(cell, span),
-            Backend::Postgres(reader) => reader.cell_windows(cell, span),
-        }
-    }
-
-    /// Whether a cell has windows at or after a moment.
-    pub fn has_windows_from(&self, cell: &Cell, from_ms: i64) -> Result<bool, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(reader) => reader.has_windows_from(cell, from_ms),
-            Backend::Postgres(reader) => reader.has_windows_from(cell, from_ms),
-        }
-    }
-
-    /// A cell's diagnoses that reach into `span`, in order of their beginning.
-    pub fn cell_diagnoses(&self, cell: &Cell, span: Span) -> Result<Vec<DiagnosisRow>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(reader) => reader.cell_diagnoses(cell, span),
-            Backend::Postgres(reader) => reader.cell_diagnoses(cell, span),
         }
     }
 

@@ -18,7 +18,7 @@ pub struct Retention {
 pub struct Pruned {
     /// Rows of `events_seen`.
     pub seen: usize,
-    /// Rows of `agg_1m`, `agg_1h`, `agg_1d`, `diagnoses`, `probe_gaps`, `drifts` and `alerts`.
+    /// Rows of `agg_1m`, `agg_1h`, `agg_1d`, `incidents`, `probe_gaps`, `drifts` and `alerts`.
     pub windows: usize,
     /// Whether there may be more to remove now.
     pub more: bool,

@@ -1,13 +1,13 @@
 //! Hours and days: which have to be merged again, and what was merged.
 //!
-//! An hour is queued where a change in it was judged, and merged when it has ended, so once, or
-//! again where a late event reopens one of its minutes; a day likewise, from its hours.
+//! An hour is queued by the transaction that counts events in it, and merged when it has ended, so
+//! once, or again where a late event reopens one of its minutes; a day likewise, from its hours.
 
+use model::Event;
 use model::diagnosis::WATERMARK_MS;
 use model::units::MINUTE_MS;
 use model::window::Window;
 
-use super::diagnoses::{Judged, Task};
 use super::reader::Cell;
 use super::windows::Span;
 
@@ -84,8 +84,8 @@ impl Rollup {
         ms.div_euclid(self.length_ms()) * self.length_ms()
     }
 
-    /// When one that begins there is merged: most of its minutes were judged by then, and a day's
-    /// hours merged.
+    /// When one that begins there is merged: most that is late has come by then, and a day's
+    /// hours are merged.
     pub(super) fn due_ms(self, start_ms: i64) -> i64 {
         let rest = match self {
             Self::Hour => 5 * MINUTE_MS,
@@ -108,37 +108,70 @@ impl RollupTask {
     }
 }
 
-/// The hours in which a cell's windows changed, as far as they were judged.
-pub(super) fn hours(judged: &Judged) -> impl Iterator<Item = i64> {
-    let Judged { task: Task { oldest_ms, newest_ms, .. }, rest_ms, .. } = judged;
-    let last_ms = rest_ms.map_or(*newest_ms, |rest| rest.saturating_sub(1).min(*newest_ms));
-    let first = Rollup::Hour.start_of(*oldest_ms);
-    std::iter::successors(Some(first), |start| start.checked_add(Rollup::Hour.length_ms()))
-        .take_while(move |start| *start <= last_ms)
+/// An hour of a cell: client, target and where it begins.
+pub(super) type HourOfCell<'a> = (&'a str, &'a str, i64);
+
+/// The hours that events fall into, each once where events come by client, target and time; the hours
+/// then are in that order too.
+pub(super) fn hours<'a>(
+    fresh: impl IntoIterator<Item = &'a Event>,
+) -> impl Iterator<Item = HourOfCell<'a>> {
+    let mut last = None;
+    let hour = |event: &'a Event| {
+        let start_ms = Rollup::Hour.start_of(event.minute().start_ms());
+        (event.client.as_str(), event.target.as_str(), start_ms)
+    };
+    fresh.into_iter().map(hour).filter(move |hour| last.replace(*hour) != Some(*hour))
 }
 
 #[cfg(test)]
 mod tests {
+    use model::event::Timings;
+    use model::{ClientId, Target};
+    use uuid::Uuid;
+
     use super::*;
 
     const HOUR: i64 = 60 * MINUTE_MS;
 
-    fn judged(oldest_ms: i64, newest_ms: i64, rest_ms: Option<i64>) -> Judged {
-        let cell = Cell { client_id: "c".to_owned(), target: "t".to_owned() };
-        Judged {
-            task: Task { cell, generation: 1, oldest_ms, newest_ms },
-            replaced: Span { from_ms: 0, to_ms: 0 },
-            runs: Vec::new(),
-            rest_ms,
+    fn event(client: &str, target: &str, ts_ms: i64) -> Event {
+        Event {
+            id: Uuid::nil(),
+            client: ClientId::trusted(client),
+            target: Target::trusted(target),
+            ts_ms,
+            failure: None,
+            timings: Timings::default(),
+            throughput: None,
+            troubled: false,
+            gap: None,
+            beside: None,
         }
     }
 
     #[test]
-    fn hours_are_those_of_what_was_judged() {
-        let hours = |oldest, newest, rest| hours(&judged(oldest, newest, rest)).collect::<Vec<_>>();
-        assert_eq!(hours(HOUR - 1, HOUR, None), [0, HOUR]);
-        assert_eq!(hours(5, 5, None), [0]);
-        assert_eq!(hours(0, 9 * HOUR, Some(2 * HOUR)), [0, HOUR]);
-        assert_eq!(hours(0, HOUR, Some(9 * HOUR)), [0, HOUR]);
+    fn an_hour_of_a_cell_is_told_once_and_in_order() {
+        let events = [
+            event("a", "s", 0),
+            event("a", "s", HOUR - 1),
+            event("a", "s", HOUR),
+            event("a", "s", 9 * HOUR + 5),
+            event("a", "t", 9 * HOUR + 5),
+            event("b", "t", 9 * HOUR + 5),
+            event("b", "t", 9 * HOUR + 6),
+        ];
+        let told: Vec<_> = hours(&events).collect();
+        assert_eq!(
+            told,
+            [
+                ("a", "s", 0),
+                ("a", "s", HOUR),
+                ("a", "s", 9 * HOUR),
+                ("a", "t", 9 * HOUR),
+                ("b", "t", 9 * HOUR),
+            ]
+        );
+        // Before 1970 too.
+        assert_eq!(hours([&event("a", "s", -1)]).collect::<Vec<_>>(), [("a", "s", -HOUR)]);
     }
 }

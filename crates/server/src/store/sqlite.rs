@@ -6,7 +6,6 @@ pub(super) mod backup;
 mod clients;
 mod cohorts;
 mod connection;
-mod diagnoses;
 mod drifts;
 mod gaps;
 mod incidents;

@@ -39,7 +39,7 @@ pub struct SummaryRow {
     pub last_window_ts: i64,
     /// Whether that one is before its watermark.
     pub last_window_provisional: bool,
-    /// The label of the open diagnosis, else of the last window; `None` where all is well.
+    /// The label of the last window; `None` where all is well and where it was not judged yet.
     pub diagnosis_label: Option<String>,
     /// `count_*` and `errors_*`.
     #[serde(flatten, serialize_with = "windows::flat_counts")]
@@ -112,8 +112,8 @@ impl Merging {
         self.windows == 0
     }
 
-    /// The row, with the label of the cell's open diagnosis.
-    pub(super) fn finish(self, open_label: Option<String>, now_ms: i64) -> SummaryRow {
+    /// The row.
+    pub(super) fn finish(self, now_ms: i64) -> SummaryRow {
         let Self { cell, merged, windows, last_ts, last_label } = self;
         SummaryRow {
             client_id: cell.client_id,
@@ -121,7 +121,7 @@ impl Merging {
             windows,
             last_window_ts: last_ts,
             last_window_provisional: windows::is_provisional(last_ts, now_ms),
-            diagnosis_label: open_label.or(last_label),
+            diagnosis_label: last_label,
             counts: *merged.counts(),
             percentiles: MetricPercentiles(Metric::ALL.map(|m| Percentiles::of(merged.sketch(m)))),
             mean: MeanStages::of(merged.sums()),

@@ -25,7 +25,7 @@ pub struct Tokens {
 pub enum Scope {
     /// To send events.
     Ingest,
-    /// To read windows and diagnoses.
+    /// To read windows and incidents.
     Read,
     /// Everything.
     Admin,

@@ -1,15 +1,14 @@
-//! What changes windows and diagnoses.
+//! What changes what is kept.
 
 use model::Event;
 
 use super::alerts::{AlertRow, Claim, Sent};
-use super::diagnoses::Judged;
 use super::incidents::Detected;
 use super::retention::{Pruned, Retention};
 use super::rollups::Rolled;
 use super::{Location, StoreError, postgres, sqlite};
 
-/// A connection that changes windows and diagnoses. Each method is one transaction: it stands as
+/// A connection that changes what is kept. Each method is one transaction: it stands as
 /// a whole or not at all.
 pub struct Writer(Backend);
 
@@ -38,14 +37,6 @@ impl Writer {
         match &mut self.0 {
             Backend::Sqlite(writer) => writer.apply(batches, now_ms),
             Backend::Postgres(writer) => writer.apply(batches, now_ms),
-        }
-    }
-
-    /// Writes what was found for some cells. A cell that changed while it was judged stays queued.
-    pub fn record(&mut self, judged: &[Judged]) -> Result<(), StoreError> {
-        match &mut self.0 {
-            Backend::Sqlite(writer) => writer.record(judged),
-            Backend::Postgres(writer) => writer.record(judged),
         }
     }
 

@@ -8,8 +8,9 @@ use model::units::{MINUTE_MS, Minute};
 use model::{Event, Gap};
 use serde_json::Value;
 use server::aggregator::Settings;
+use server::diagnoser::{self, Fleet};
 use server::store::{Detected, DriftRow, Scope};
-use server::{api, diagnoser, ingest::Auth};
+use server::{api, ingest::Auth};
 use tower::ServiceExt;
 
 use crate::world::{Running, T0, TARGET, World, event, minute};
@@ -24,7 +25,7 @@ struct Api {
 impl Api {
     fn new() -> Self {
         let world = World::new();
-        let running = world.start(Settings::default());
+        let running = world.start(Settings { now: || T0, ..Settings::default() });
         let tokens = world.store.tokens();
         let token = tokens.create("*", Scope::Read, None).unwrap();
         let now = || T0 + MINUTE_MS;
@@ -63,7 +64,7 @@ async fn ask(router: &Router, token: Option<&str>, path: &str) -> (StatusCode, V
 async fn reading_takes_a_token_of_scope_read() {
     let api = Api::new();
     let ingest = api.world.store.tokens().create("c", Scope::Ingest, None).unwrap();
-    for path in ["/api/v1/windows", "/api/v1/summary", "/api/v1/scores", "/api/v1/diagnoses"] {
+    for path in ["/api/v1/windows", "/api/v1/summary", "/api/v1/scores", "/api/v1/incidents"] {
         assert_eq!(api.get_as(None, path).await.0, StatusCode::UNAUTHORIZED);
         assert_eq!(api.get_as(Some(&ingest), path).await.0, StatusCode::FORBIDDEN);
         assert_eq!(api.get_as(Some(&api.token), path).await.0, StatusCode::OK);
@@ -297,23 +298,30 @@ async fn what_grows_slowly_is_told() {
 }
 
 #[tokio::test]
-async fn diagnoses_are_told_with_their_numbers() {
+async fn incidents_are_told_with_their_numbers() {
     let api = Api::new();
-    let start = Minute::of_ms(T0).plus(-20);
-    let story = (0..20).flat_map(|at| minute("c", start.plus(at), at >= 17));
+    let start = Minute::of_ms(T0).plus(-40);
+    let story = (0..40).flat_map(|at| minute("c", start.plus(at), at >= 35));
     api.running.aggregator.submit(story.collect()).await.unwrap();
-    diagnoser::step(&api.world.store, &api.running.aggregator, T0).await.unwrap();
-    let body = api.get("/api/v1/diagnoses?open=true").await;
-    let [run] = &body["diagnoses"].as_array().unwrap()[..] else { panic!("{body}") };
-    assert_eq!(
-        (&run["label"], &run["open"], &run["windows"]),
-        (&"dns-bound".into(), &true.into(), &3.into())
-    );
-    assert!(run["latest"]["baseline"]["p50_ms"].as_f64().unwrap() < 15.0);
-    assert!(run["peak"]["text"].as_str().unwrap().contains("DNS"));
-    assert_eq!(api.get("/api/v1/diagnoses?open=false").await["diagnoses"], Value::Array(vec![]));
-    let before = format!("/api/v1/diagnoses?to={}", T0 - 10 * MINUTE_MS);
-    assert_eq!(api.get(&before).await["diagnoses"], Value::Array(vec![]));
+    let (mut fleet, now_ms) = (Fleet::default(), T0 + MINUTE_MS);
+    let (store, aggregator) = (&api.world.store, &api.running.aggregator);
+    while diagnoser::detect(store, aggregator, &mut fleet, now_ms).await.unwrap() {}
+    let body = api.get("/api/v1/incidents?open=true").await;
+    let [incident] = &body["incidents"].as_array().unwrap()[..] else { panic!("{body}") };
+    assert_eq!((&incident["label"], &incident["end_ts"]), (&"dns-bound".into(), &Value::Null));
+    assert_eq!(incident["onset_ts"], T0 - 5 * MINUTE_MS);
+    assert!(incident["evidence"]["usual"]["p50"].as_f64().unwrap() < 15.0);
+    assert!(incident["text"].as_str().unwrap().contains("dns"), "{incident}");
+    let id = incident["id"].as_str().unwrap();
+    for none in [
+        "open=false".to_owned(),
+        format!("to={}", T0 - 10 * MINUTE_MS),
+        format!("id={}0", &id[1..]),
+    ] {
+        let body = api.get(&format!("/api/v1/incidents?{none}")).await;
+        assert_eq!(body["incidents"], Value::Array(vec![]), "{none}");
+    }
+    assert_eq!(api.get(&format!("/api/v1/incidents?id={id}")).await["incidents"][0]["id"], id);
     let summary = api.get("/api/v1/summary").await;
     assert_eq!(summary["summary"][0]["diagnosis_label"], "dns-bound");
 }
@@ -336,7 +344,8 @@ async fn a_wrong_parameter_is_named() {
         ("summary?limit=10001", "limit"),
         ("summary?client=a", "client"),
         ("summary?target=", "target"),
-        ("diagnoses?open=maybe", "open"),
+        ("incidents?open=maybe", "open"),
+        ("incidents?client_id=a", "client_id"),
         ("drifts?open=true", "open"),
         ("scores?profile=films", "profile"),
         ("scores?group_by=moon", "group_by"),

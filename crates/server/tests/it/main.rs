@@ -12,7 +12,6 @@ mod bus_consume;
 mod bus_doors;
 mod bus_publish;
 mod bus_streams;
-mod diagnoser;
 mod incidents;
 mod ingest_accept;
 mod ingest_answers;

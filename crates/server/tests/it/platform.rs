@@ -8,10 +8,11 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use server::aggregator;
 use server::bus::Publisher;
+use server::diagnoser::{self, Fleet};
 use server::health::{self, Checks};
 use server::ingest::{self, Auth, Sink, problem};
 use server::store::Scope;
-use server::{api, clock, diagnoser};
+use server::{api, clock};
 use tower::ServiceExt;
 
 use crate::world::{Running, T0, World};
@@ -239,10 +240,10 @@ impl Platform {
         answer.body["windows"].as_array().unwrap().clone()
     }
 
-    /// Judges until nothing is queued.
-    pub(crate) async fn judge(&self) {
+    /// Judges what has ended by then, as one program that goes on with `fleet`.
+    pub(crate) async fn judge(&self, fleet: &mut Fleet, now_ms: i64) {
         let (store, aggregator) = (&self.world.store, &self.running.aggregator);
-        while diagnoser::step(store, aggregator, NOW).await.unwrap() > 0 {}
+        while diagnoser::detect(store, aggregator, fleet, now_ms).await.unwrap() {}
     }
 
     /// How many events of a client are in its windows.

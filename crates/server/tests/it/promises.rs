@@ -5,6 +5,7 @@ use std::io::Write;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use server::diagnoser::Fleet;
 
 use crate::platform::{NOW, Platform, Sent, wire};
 use crate::world::T0;
@@ -147,10 +148,10 @@ proptest! {
             let platform = Platform::new();
             let answer = platform.post(json!(events).to_string()).await;
             assert_eq!((answer.status, answer.rejected()), (202, vec![]));
-            platform.judge().await;
+            platform.judge(&mut Fleet::default(), NOW + 2 * MINUTE).await;
             assert_eq!(platform.counted("c").await, events.len() as u64);
             let since = NOW - 100 * MINUTE;
-            for page in ["summary", "diagnoses"] {
+            for page in ["summary", "incidents"] {
                 let answer = platform.get(&format!("/api/v1/{page}?from={since}")).await;
                 assert_eq!((answer.status, &answer.body["truncated"]), (200, &json!(false)));
             }
@@ -333,21 +334,22 @@ async fn a_late_event_reopens_its_window_and_has_it_judged_again() {
         Value::Array(events.collect()).to_string()
     };
     let windows = async || platform.windows("c").await;
-    let diagnoses = async || {
+    let incidents = async || {
         let query = format!("from={begin}&to={NOW}");
-        platform.get(&format!("/api/v1/diagnoses?{query}")).await.body["diagnoses"].clone()
+        platform.get(&format!("/api/v1/incidents?{query}")).await.body["incidents"].clone()
     };
+    let mut fleet = Fleet::default();
 
     assert_eq!(platform.post(events(0..30, 6, 10.0, 0)).await.status, 202);
-    platform.judge().await;
-    assert_eq!(diagnoses().await, json!([]));
+    platform.judge(&mut fleet, NOW + MINUTE).await;
+    assert_eq!(incidents().await, json!([]));
     for window in windows().await {
         assert_eq!((&window["provisional"], &window["revision"]), (&false.into(), &1.into()));
     }
 
     // More than an hour late: most of what those minutes held.
     assert_eq!(platform.post(events(25..30, 20, 210.0, 100_000)).await.status, 202);
-    platform.judge().await;
+    platform.judge(&mut fleet, NOW + 2 * MINUTE).await;
     // The first of all have no past to be judged by.
     for (at, window) in windows().await.into_iter().enumerate().skip(10) {
         let (revision, count) = if at >= 25 { (2, 26) } else { (1, 6) };
@@ -355,23 +357,26 @@ async fn a_late_event_reopens_its_window_and_has_it_judged_again() {
         assert_eq!(told, (&revision.into(), &count.into()), "{at}");
         assert_eq!(window["provisional"], false);
     }
-    let told = diagnoses().await;
-    let [run] = &told.as_array().unwrap()[..] else { panic!("{told}") };
-    assert_eq!((&run["label"], &run["windows"]), (&"dns-bound".into(), &5.into()));
-    assert_eq!(run["since_ts"], begin + 25 * MINUTE);
+    let told = incidents().await;
+    let [incident] = &told.as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((&incident["label"], &incident["withdrawn"]), (&"dns-bound".into(), &false.into()));
+    assert_eq!(incident["onset_ts"], begin + 25 * MINUTE);
+    assert_eq!(incident["last_bad_ts"], begin + 29 * MINUTE);
 
     // The same again is no news: no revision, nothing to judge.
     let answer = platform.post(events(25..30, 20, 210.0, 100_000)).await;
     assert_eq!(answer.body["duplicates"], 100);
     assert_eq!(windows().await.iter().filter(|window| window["revision"] == 2).count(), 5);
-    assert_eq!(platform.world.reader().tasks(10).unwrap(), []);
+    assert_eq!(platform.world.reader().reopened().unwrap(), []);
 
     // And later still it turns out that nearly all was well.
     assert_eq!(platform.post(events(25..30, 500, 10.0, 500_000)).await.status, 202);
-    platform.judge().await;
+    platform.judge(&mut fleet, NOW + 3 * MINUTE).await;
     for window in &windows().await[25..] {
         let told = (&window["revision"], &window["count_total"], &window["diagnosis_label"]);
         assert_eq!(told, (&3.into(), &526.into(), &Value::Null));
     }
-    assert_eq!(diagnoses().await, json!([]));
+    let told = incidents().await;
+    let [taken_back] = &told.as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((&taken_back["id"], &taken_back["withdrawn"]), (&incident["id"], &true.into()));
 }

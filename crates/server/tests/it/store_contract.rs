@@ -5,14 +5,14 @@ use std::time::Duration;
 use model::units::MINUTE_MS;
 use model::{Event, Target};
 use server::aggregator::{Aggregator, Applied, Settings, Unavailable};
+use server::rollup;
 use server::store::tokens::{id_of, sha256};
 use server::store::{
-    CohortQuery, Detected, DiagnosisQuery, DriftQuery, DriftRow, Grain, GroupBy, Judged, Reader,
+    CohortQuery, DATABASE, Detected, DriftQuery, DriftRow, Grain, GroupBy, Location, Reader,
     Retention, Rolled, Rollup, Scope, Span, SummaryQuery, WindowQuery, schema,
 };
-use server::{diagnoser, rollup};
 
-use crate::world::{ALWAYS, Running, T0, TARGET, World, cell, event, minute, on_both_stores};
+use crate::world::{ALWAYS, Running, T0, TARGET, World, event, minute, on_both_stores};
 
 on_both_stores! {
     an_event_counts_once_within_a_batch_and_across_batches,
@@ -31,13 +31,12 @@ on_both_stores! {
     tokens_are_known_at_once_and_not_after_they_were_revoked,
     ids_outlive_the_events_that_are_accepted_and_windows_outlive_ids,
     a_clock_that_leaps_ahead_removes_nothing,
-    a_fault_is_told_as_one_run_and_closed,
-    what_comes_while_a_cell_is_judged_leaves_it_queued,
-    a_cell_that_is_judged_twice_is_settled_by_its_own_judgement_alone,
-    a_cell_that_is_not_done_goes_on_where_it_was_left,
+    an_hour_is_queued_by_who_counts_in_it,
+    an_hour_that_is_merged_twice_is_settled_by_its_own_merge_alone,
     minutes_become_hours_and_days_and_again_where_a_late_event_reopens_one,
     what_changes_while_it_is_merged_is_merged_again,
     an_upgrade_merges_what_was_there_before,
+    an_upgrade_merges_what_older_rules_had_not_judged,
     one_who_acts_is_one_who_leads,
 }
 
@@ -205,8 +204,6 @@ async fn windows_come_by_client_and_target_and_time_and_the_newest_first_where_t
         .unwrap()
         .0[0];
     assert!(one.provisional && one.diagnosis_label.is_none());
-    assert!(reader.has_windows_from(&cell("a", "t"), at(3)).unwrap());
-    assert!(!reader.has_windows_from(&cell("a", "t"), at(4)).unwrap());
 }
 
 async fn a_summary_merges_windows_and_is_bounded_by_rows(world: World) {
@@ -365,95 +362,58 @@ async fn send(running: &Running, minutes: impl IntoIterator<Item = (i64, bool)>)
     running.aggregator.submit(events.collect()).await.unwrap();
 }
 
-/// Judges until nothing is queued; says how many cells that took.
-async fn judge_all(world: &World, running: &Running) -> usize {
-    let mut judged = 0;
-    loop {
-        match diagnoser::step(&world.store, &running.aggregator, T0).await.unwrap() {
-            0 => return judged,
-            cells => judged += cells,
-        }
+/// What is due at some time, by cell, and how often it was queued.
+fn due(reader: &Reader, now_ms: i64) -> Vec<(String, String, i64)> {
+    let tasks = reader.rollup_tasks(now_ms, 100).unwrap().into_iter();
+    tasks.map(|task| (task.cell.client_id, task.cell.target, task.start_ms)).collect()
+}
+
+async fn an_hour_is_queued_by_who_counts_in_it(world: World) {
+    let running = world.start(settings());
+    let reader = world.reader();
+    // From 22:13 on.
+    let [first, second] = [at(-13), at(47)];
+    let batch = vec![
+        of("b", "s", 1, at(46)),
+        of("a", "t", 1, at(47)),
+        of("a", "t", 2, at(0)),
+        of("a", "t", 3, at(5)),
+        of("a", "s", 4, at(106)),
+        of("a", "u", 5, at(60)),
+    ];
+    submit(&running.aggregator, batch.clone()).await;
+    let hour =
+        |client: &str, target: &str, start: i64| (client.to_owned(), target.to_owned(), start);
+    assert_eq!(due(&reader, at(51)), []);
+    let early = [hour("a", "t", first), hour("b", "s", first)];
+    assert_eq!(due(&reader, at(52)), early);
+    let later = ["s", "t", "u"].map(|target| hour("a", target, second));
+    let all = [&early[..], &later].concat();
+    assert_eq!(due(&reader, at(112)), all);
+
+    // What was counted before changes nothing; what is new is told from what was read before.
+    let before = reader.rollup_tasks(at(112), 100).unwrap();
+    assert_eq!(submit(&running.aggregator, batch).await, 6);
+    assert_eq!(reader.rollup_tasks(at(112), 100).unwrap(), before);
+    submit(&running.aggregator, vec![of("a", "t", 9, at(1))]).await;
+    let after = reader.rollup_tasks(at(112), 100).unwrap();
+    assert_eq!(due(&reader, at(112)), all);
+    assert!(after[0].generation > before[0].generation);
+    assert_eq!(after[1..], before[1..]);
+}
+
+async fn an_hour_that_is_merged_twice_is_settled_by_its_own_merge_alone(world: World) {
+    let running = world.start(settings());
+    let reader = world.reader();
+    submit(&running.aggregator, vec![of("a", "s", 1, T0), of("b", "s", 1, T0)]).await;
+    let tasks = reader.rollup_tasks(at(52), 10).unwrap();
+    assert_eq!(reader.rollup_tasks(at(52), 1).unwrap(), tasks[..1]);
+    let window = reader.merged(&tasks[1]).unwrap();
+    for _ in 0..2 {
+        let rolled = Rolled { task: tasks[1].clone(), window: window.clone() };
+        running.aggregator.roll(vec![rolled]).await.unwrap();
+        assert_eq!(reader.rollup_tasks(at(52), 10).unwrap(), tasks[..1]);
     }
-}
-
-async fn a_fault_is_told_as_one_run_and_closed(world: World) {
-    let running = world.start(Settings::default());
-    let reader = world.reader();
-    let runs = || reader.cell_diagnoses(&cell(CLIENT, TARGET), ALWAYS).unwrap();
-    send(&running, (0..30).map(|at| (at, false))).await;
-    send(&running, (30..40).map(|at| (at, true))).await;
-    assert_eq!(judge_all(&world, &running).await, 1);
-    let [open] = &runs()[..] else { panic!() };
-    assert_eq!((open.open, open.windows, open.since_ts, open.last_ts), (true, 10, at(30), at(39)));
-
-    send(&running, [(40, false)]).await;
-    judge_all(&world, &running).await;
-    let [closed] = &runs()[..] else { panic!() };
-    assert_eq!((closed.open, closed.last_ts, &closed.peak), (false, at(39), &open.peak));
-    assert_eq!(judge_all(&world, &running).await, 0);
-
-    let ask = |open, client_id: Option<&str>, span, limit| {
-        let client_id = client_id.map(str::to_owned);
-        let query = DiagnosisQuery { client_id, open, ..DiagnosisQuery::new(span, limit) };
-        let (rows, more) = reader.diagnoses(&query).unwrap();
-        (rows.len(), more)
-    };
-    assert_eq!(ask(None, None, ALWAYS, 1), (1, false));
-    assert_eq!(ask(None, None, ALWAYS, 0), (0, true));
-    assert_eq!(ask(Some(true), None, ALWAYS, 1), (0, false));
-    assert_eq!(ask(Some(false), Some(CLIENT), ALWAYS, 1), (1, false));
-    assert_eq!(ask(None, Some("another"), ALWAYS, 1), (0, false));
-    // It reaches into a span with its last moment, and not into the next minute.
-    let from = |from_ms| Span { from_ms, to_ms: i64::MAX };
-    assert_eq!(ask(None, None, from(at(40) - 1), 1), (1, false));
-    assert_eq!(ask(None, None, from(at(40)), 1), (0, false));
-}
-
-fn nothing_found(task: &server::store::Task) -> Judged {
-    let replaced = Span { from_ms: T0, to_ms: T0 };
-    let task = task.clone();
-    Judged { task, replaced, runs: Vec::new(), rest_ms: None }
-}
-
-async fn what_comes_while_a_cell_is_judged_leaves_it_queued(world: World) {
-    let running = world.start(Settings::default());
-    send(&running, [(0, false)]).await;
-    let reader = world.reader();
-    let [task] = &reader.tasks(10).unwrap()[..] else { panic!() };
-    running.aggregator.submit(vec![event(CLIENT, 999_999, at(-5))]).await.unwrap();
-    running.aggregator.record(vec![nothing_found(task)]).await.unwrap();
-    let [again] = &reader.tasks(10).unwrap()[..] else { panic!() };
-    assert!(again.generation > task.generation);
-    assert_eq!((again.oldest_ms, again.newest_ms), (at(-5), at(0)));
-    running.aggregator.record(vec![nothing_found(again)]).await.unwrap();
-    assert_eq!(reader.tasks(10).unwrap(), []);
-}
-
-async fn a_cell_that_is_judged_twice_is_settled_by_its_own_judgement_alone(world: World) {
-    let running = world.start(Settings::default());
-    let reader = world.reader();
-    let two = vec![of("a", "s", 1, T0), of("b", "s", 1, T0)];
-    running.aggregator.submit(two).await.unwrap();
-    let tasks = reader.tasks(10).unwrap();
-    assert_eq!(reader.tasks(1).unwrap(), tasks[..1]);
-    running.aggregator.record(vec![nothing_found(&tasks[1])]).await.unwrap();
-    assert_eq!(reader.tasks(10).unwrap(), tasks[..1]);
-    running.aggregator.record(vec![nothing_found(&tasks[1])]).await.unwrap();
-    assert_eq!(reader.tasks(10).unwrap(), tasks[..1]);
-}
-
-async fn a_cell_that_is_not_done_goes_on_where_it_was_left(world: World) {
-    let running = world.start(Settings::default());
-    let reader = world.reader();
-    send(&running, [(0, false), (3, false)]).await;
-    let [task] = &reader.tasks(10).unwrap()[..] else { panic!() };
-    let left = |rest: i64| Judged { rest_ms: Some(rest), ..nothing_found(task) };
-    running.aggregator.record(vec![left(at(2))]).await.unwrap();
-    let [rest] = &reader.tasks(10).unwrap()[..] else { panic!() };
-    assert_eq!((rest.oldest_ms, rest.newest_ms), (at(2), at(3)));
-    running.aggregator.record(vec![left(at(9))]).await.unwrap();
-    let [rest] = &reader.tasks(10).unwrap()[..] else { panic!() };
-    assert_eq!((rest.oldest_ms, rest.newest_ms), (at(9), at(9)));
 }
 
 /// Merges until nothing is due; says how many spans that took.
@@ -480,8 +440,6 @@ async fn minutes_become_hours_and_days_and_again_where_a_late_event_reopens_one(
     };
     // From 22:13 on, over midnight.
     send(&running, (0..120).map(|minute| (minute, false))).await;
-    assert_eq!(merge_all(&world, &running, at(9_999)).await, 0, "nothing was judged yet");
-    judge_all(&world, &running).await;
     // The first hour ends at 23:00 and is due a little later.
     assert_eq!(merge_all(&world, &running, at(51)).await, 0);
     assert_eq!(merge_all(&world, &running, at(52)).await, 1);
@@ -500,7 +458,6 @@ async fn minutes_become_hours_and_days_and_again_where_a_late_event_reopens_one(
 
     // Late by hours.
     running.aggregator.submit(vec![event(CLIENT, 1, at(10))]).await.unwrap();
-    judge_all(&world, &running).await;
     assert_eq!(merge_all(&world, &running, at(9_999)).await, 2);
     assert_eq!(starts_and_totals(Rollup::Hour)[0], (at(-13), 47 * 6 + 1, 2));
     assert_eq!(starts_and_totals(Rollup::Day)[0].1, 107 * 6 + 1);
@@ -526,18 +483,15 @@ async fn minutes_become_hours_and_days_and_again_where_a_late_event_reopens_one(
 async fn what_changes_while_it_is_merged_is_merged_again(world: World) {
     let running = world.start(settings());
     let reader = world.reader();
-    let judged = async |n| {
-        running.aggregator.submit(vec![event(CLIENT, n, T0)]).await.unwrap();
-        judge_all(&world, &running).await;
-    };
-    judged(1).await;
+    let count = async |n| submit(&running.aggregator, vec![event(CLIENT, n, T0)]).await;
+    count(1).await;
     let read = || -> Vec<Rolled> {
         let tasks = reader.rollup_tasks(at(9_999), 10).unwrap().into_iter();
         tasks.map(|task| Rolled { window: reader.merged(&task).unwrap(), task }).collect()
     };
     let old = read();
     assert_eq!(old.len(), 1);
-    judged(2).await;
+    count(2).await;
     let new = read();
     // One that lost the lead comes before and after the one that has it.
     for rolled in [&old, &new, &old] {
@@ -550,7 +504,7 @@ async fn what_changes_while_it_is_merged_is_merged_again(world: World) {
         assert_eq!(rows.iter().map(|row| row.counts.total).collect::<Vec<_>>(), [2]);
     }
     // An hour whose windows are gone.
-    judged(3).await;
+    count(3).await;
     let gone = read().into_iter().map(|rolled| Rolled { window: None, ..rolled }).collect();
     running.aggregator.roll(gone).await.unwrap();
     let query = WindowQuery { client_id: None, target: None, span: ALWAYS, limit: 10 };
@@ -569,6 +523,52 @@ async fn an_upgrade_merges_what_was_there_before(world: World) {
     let (hours, _) = world.reader().rollups(Rollup::Hour, &query, T0).unwrap();
     let hours: Vec<_> = hours.iter().map(|row| (row.window_start_ts, row.counts.total)).collect();
     assert_eq!(hours, [(at(-13), 47), (at(47), 43)]);
+}
+
+/// Runs statements beside the program.
+fn sql(world: &World, statements: &str) {
+    match world.store.location() {
+        Location::Directory(dir) => {
+            let beside = rusqlite::Connection::open(dir.join(DATABASE)).unwrap();
+            beside.execute_batch(statements).unwrap();
+        }
+        Location::Postgres(_) => world.sql(statements),
+    }
+}
+
+async fn an_upgrade_merges_what_older_rules_had_not_judged(world: World) {
+    let location = world.store.location();
+    let batch = vec![
+        of("a", "s", 1, at(0)),
+        of("a", "s", 2, at(50)),
+        of("a", "s", 3, at(150)),
+        of("a", "t", 4, at(50)),
+        of("b", "s", 5, at(0)),
+    ];
+    world.store.writer().unwrap().apply(&[batch], T0).unwrap();
+    schema::down(location, 7).unwrap();
+    let time = |minutes| match location {
+        Location::Directory(_) => at(minutes).to_string(),
+        Location::Postgres(_) => format!("to_timestamp({})", at(minutes) / 1_000),
+    };
+    // One hour was queued already; of another one nothing is there.
+    sql(
+        &world,
+        &format!(
+            "DELETE FROM rollup_queue WHERE target <> 't';
+             INSERT INTO diagnosis_queue
+                 (client_id, target, generation, oldest_ts, newest_ts, queued_at)
+             VALUES ('a', 's', 1, {long_ago}, {later}, {later}),
+                 ('a', 't', 1, {later}, {later}, {later})",
+            long_ago = time(-200),
+            later = time(50),
+        ),
+    );
+    assert_eq!(schema::up(location).unwrap(), 7);
+    let hour = |target: &str, start| ("a".to_owned(), target.to_owned(), start);
+    let hours = [hour("s", at(-13)), hour("s", at(47)), hour("t", at(47))];
+    assert_eq!(due(&world.reader(), at(9_999)), hours);
+    assert_eq!(due(&world.reader(), at(111)), hours[..1], "at 65 min after its beginning");
 }
 
 async fn one_who_acts_is_one_who_leads(world: World) {

@@ -4,8 +4,9 @@ use model::units::{MINUTE_MS, Minute};
 use model::window::Counts;
 use model::{ErrorStage, Event, Gap};
 use server::aggregator::Settings;
-use server::store::{DiagnosisQuery, GapQuery, GapRow, Retention, Rollup, Span, WindowQuery};
-use server::{diagnoser, rollup};
+use server::diagnoser::{self, Fleet};
+use server::rollup;
+use server::store::{GapQuery, GapRow, IncidentQuery, Retention, Rollup, Span, WindowQuery};
 
 use crate::world::{ALWAYS, T0, World, event, minute};
 
@@ -82,9 +83,11 @@ async fn what_a_probe_in_trouble_measured_is_counted_apart_and_is_no_outage() {
         let running = world.start(Settings { now: || T0, ..Settings::default() });
         running.aggregator.submit((0..19).flat_map(story).collect()).await.unwrap();
         let judge = async || {
-            while diagnoser::step(&world.store, &running.aggregator, T0).await.unwrap() > 0 {}
-            let query = DiagnosisQuery::new(ALWAYS, 100);
-            world.reader().diagnoses(&query).unwrap().0.len()
+            // From the beginning each time, a minute after the last event.
+            let (mut fleet, now_ms) = (Fleet::default(), T0 + MINUTE_MS);
+            let (store, aggregator) = (&world.store, &running.aggregator);
+            while diagnoser::detect(store, aggregator, &mut fleet, now_ms).await.unwrap() {}
+            world.reader().incidents(&IncidentQuery::new(ALWAYS, 100)).unwrap().0.len()
         };
         assert_eq!(judge().await, 0, "no outage of the target");
         let windows = world.windows();

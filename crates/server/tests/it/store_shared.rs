@@ -41,7 +41,7 @@ fn a_connection_that_was_ended_is_made_anew_by_the_next_transaction() {
         writer.apply(&batch(0..5), T0)
     });
     assert_eq!(applied.unwrap(), [3]);
-    assert!(reader.tasks(1).is_err());
+    assert!(reader.rollup_tasks(T0, 1).is_err());
     assert_eq!(total(&world), 5);
 }
 
@@ -49,7 +49,7 @@ fn a_connection_that_was_ended_is_made_anew_by_the_next_transaction() {
 async fn a_reader_that_lost_its_connection_is_not_lent_again() {
     let world = World::shared();
     world.sql(END_CONNECTIONS);
-    let look = || world.store.read(|reader: &Reader| reader.tasks(1));
+    let look = || world.store.read(|reader: &Reader| reader.rollup_tasks(T0, 1));
     if let Err(error) = look().await {
         assert_eq!(error.class(), Class::Again, "{error}");
     }
@@ -62,10 +62,10 @@ fn a_transaction_that_is_cut_short_leaves_nothing() {
     let mut writer = world.store.writer().unwrap();
     writer.apply(&batch(0..1), T0).unwrap();
     let mut rival = apart(|| world.database().connect().unwrap());
-    rival.batch_execute("BEGIN; LOCK TABLE diagnosis_queue IN EXCLUSIVE MODE").unwrap();
+    rival.batch_execute("BEGIN; LOCK TABLE rollup_queue IN EXCLUSIVE MODE").unwrap();
     thread::scope(|scope| {
         let cut = scope.spawn(|| writer.apply(&batch(0..9), T0).unwrap_err());
-        // It has written windows and waits to queue their cell.
+        // It has written windows and waits to queue their hour.
         let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)";
         while !rival.query_one(waits, &[]).unwrap().get::<_, bool>(0) {
             thread::sleep(Duration::from_millis(5));
@@ -113,7 +113,7 @@ fn a_database_that_can_only_be_read_is_tried_again() {
 #[test]
 fn tables_that_are_not_as_they_should_be_halt() {
     for break_it in [
-        "ALTER TABLE diagnosis_queue RENAME TO gone",
+        "ALTER TABLE rollup_queue RENAME TO gone",
         "ALTER TABLE agg_1m DROP COLUMN sketches",
         "ALTER TABLE agg_1m ALTER COLUMN revision TYPE text",
     ] {
@@ -363,4 +363,37 @@ async fn encrypted_door(server: u16, made: &rcgen::CertifiedKey<rcgen::KeyPair>)
         }
     });
     port
+}
+
+#[test]
+fn what_an_older_program_commits_while_its_tables_go_is_seen() {
+    let world = World::shared();
+    let location = world.store.location();
+    world.store.writer().unwrap().apply(&batch(0..1), T0).unwrap();
+    schema::down(location, 7).unwrap();
+    world.sql("DELETE FROM rollup_queue");
+    let mut older = apart(|| world.database().connect().unwrap());
+    let at = T0 / 1_000;
+    older
+        .batch_execute(&format!(
+            "BEGIN;
+             INSERT INTO diagnosis_queue (client_id, target, oldest_ts, newest_ts, queued_at)
+             SELECT client_id, target, window_start_ts, window_start_ts, to_timestamp({at}) FROM agg_1m"
+        ))
+        .unwrap();
+    thread::scope(|scope| {
+        let up = scope.spawn(|| schema::up(location).unwrap());
+        let waits =
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON database = pg_database.oid
+             WHERE datname = current_database() AND NOT granted)";
+        while !older.query_one(waits, &[]).unwrap().get::<_, bool>(0) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        older.batch_execute("COMMIT").unwrap();
+        assert_eq!(up.join().unwrap(), 7);
+    });
+    assert_eq!(world.reader().rollup_tasks(2 * T0, 10).unwrap().len(), 1);
+    // It is told that it can't go on, rather than failing at some later statement.
+    let oldest = "SELECT max(oldest_program) FROM schema_migrations";
+    assert_eq!(older.query_one(oldest, &[]).unwrap().get::<_, i32>(0), 8);
 }

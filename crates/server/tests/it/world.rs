@@ -1,5 +1,6 @@
 //! A store of either kind and events to count in it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use model::event::Timings;
@@ -7,8 +8,8 @@ use model::units::{MINUTE_MS, Micros, Minute};
 use model::{BitsPerSecond, ClientId, ErrorStage, Event, Target};
 use server::aggregator::{Aggregator, Settings, WriterThreads};
 use server::store::{
-    Cell, GapQuery, GapRow, Location, PostgresSettings, Reader, Span, Store, WindowQuery,
-    WindowRow, schema,
+    Cell, FleetWindow, GapQuery, GapRow, Location, PostgresSettings, Reader, Span, Store,
+    WindowQuery, WindowRow, schema,
 };
 use testbed::servers::postgres::{Database, Postgres};
 use uuid::Uuid;
@@ -98,17 +99,17 @@ impl World {
     /// All that must not depend on order and batching: rows without revision and time of
     /// change, and the bytes behind them.
     pub(crate) fn contents(&self) -> Vec<(WindowRow, Vec<u8>)> {
-        let reader = self.reader();
-        self.windows()
-            .into_iter()
-            .map(|row| {
-                let cell = cell(&row.client_id, &row.target);
-                let span = Span { from_ms: row.window_start_ts, to_ms: row.window_start_ts + 1 };
-                let [kept] = &reader.cell_windows(&cell, span).unwrap()[..] else { panic!() };
-                let bytes = kept.window.encode();
-                (WindowRow { revision: 0, updated_at: 0, ..row }, bytes)
-            })
-            .collect()
+        let mut kept = HashMap::new();
+        let mut keep = |of: FleetWindow| {
+            kept.insert((of.cell, of.window.start.start_ms()), of.window.window.encode());
+            Ok(())
+        };
+        self.reader().each_fleet_window(ALWAYS, &mut keep).unwrap();
+        let with_bytes = |row: WindowRow| {
+            let bytes = kept[&(cell(&row.client_id, &row.target), row.window_start_ts)].clone();
+            (WindowRow { revision: 0, updated_at: 0, ..row }, bytes)
+        };
+        self.windows().into_iter().map(with_bytes).collect()
     }
 }
 

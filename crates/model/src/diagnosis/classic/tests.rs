@@ -1,11 +1,24 @@
 //! The rivals on windows that can be worked out by hand.
 
-use super::super::testing::Samples;
+use super::testing::Samples;
 use super::*;
+use crate::diagnosis::CellWindow;
 use crate::stage::Metric;
 use crate::window::Window;
 
 use Label::{DnsBound, HandshakeBound, ServerBound, ThroughputBound};
+
+/// What the classic rules call each of a cell's windows, given ascending by start.
+fn classic(reading: Reading, windows: &[CellWindow]) -> Vec<Option<Label>> {
+    let mut rules = Classic::new(reading);
+    windows.iter().map(|w| rules.next(&w.window)).collect()
+}
+
+/// What the band calls each of a cell's windows, given ascending by start.
+fn band(windows: &[CellWindow]) -> Vec<Option<Label>> {
+    let mut rules = Band::default();
+    windows.iter().map(|w| rules.next(w.start, &w.window)).collect()
+}
 
 /// A window at a minute.
 fn at(minute: i64, samples: &Samples) -> CellWindow {

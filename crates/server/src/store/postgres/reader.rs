@@ -2,21 +2,14 @@
 
 use std::cell::RefCell;
 
-use model::diagnosis::CellWindow;
-use model::units::Minute;
-use model::window::Window;
 use tokio_postgres::{IsolationLevel, Row, Transaction};
 
 use super::connection::{Connection, Purpose, block};
 use super::time::Time;
 use super::windows::window_row;
-use super::{Failure, Settings, diagnoses, schema};
+use super::{Failure, Settings, schema};
 use crate::store::summary::{MERGED, Merging};
-use crate::store::windows::unreadable_window;
-use crate::store::{
-    Cell, DiagnosisQuery, DiagnosisRow, Span, StoreError, SummaryQuery, SummaryRow, Task,
-    WindowQuery, WindowRow,
-};
+use crate::store::{Cell, StoreError, SummaryQuery, SummaryRow, WindowQuery, WindowRow};
 
 /// A connection that only looks. Each answer is of one moment.
 pub(crate) struct Reader {
@@ -84,18 +77,7 @@ impl Reader {
                  ORDER BY client_id, target, window_start_ts",
             )
             .map_err(StoreError::postgres(doing))?;
-        let open = conn
-            .prepare(
-                "SELECT label FROM diagnoses WHERE client_id = $1 AND target = $2 AND open
-                 ORDER BY since_ts DESC LIMIT 1",
-            )
-            .map_err(StoreError::postgres(doing))?;
         let moment = Moment::of(&mut conn).map_err(StoreError::postgres(doing))?;
-        let open_label = |cell: &Cell| -> Result<Option<String>, StoreError> {
-            let rows = moment.wait(moment.tx.query(&open, &[&cell.client_id, &cell.target]));
-            let rows = rows.map_err(StoreError::postgres("read open diagnoses"))?;
-            Ok(rows.first().map(|row| row.get(0)))
-        };
         let values = (Time(query.span.from_ms), Time(query.span.to_ms));
         let portal = moment
             .wait(
@@ -121,8 +103,7 @@ impl Reader {
                 };
                 if !merging.as_ref().is_some_and(of) {
                     if let Some(done) = merging.take() {
-                        let label = open_label(done.cell())?;
-                        found.push(done.finish(label, now_ms));
+                        found.push(done.finish(now_ms));
                     }
                     if found.len() == query.limit {
                         return Ok((found, true));
@@ -141,71 +122,9 @@ impl Reader {
             }
         }
         if let Some(done) = merging {
-            let label = open_label(done.cell())?;
-            found.push(done.finish(label, now_ms));
+            found.push(done.finish(now_ms));
         }
         Ok((found, false))
-    }
-
-    pub(crate) fn diagnoses(
-        &self,
-        query: &DiagnosisQuery,
-    ) -> Result<(Vec<DiagnosisRow>, bool), StoreError> {
-        diagnoses::newest(&self.conn.borrow(), query)
-    }
-
-    pub(crate) fn tasks(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
-        let rows = self.conn.borrow().query(
-            "SELECT client_id, target, generation, oldest_ts, newest_ts FROM diagnosis_queue
-             ORDER BY queued_at, client_id, target LIMIT $1",
-            &[&limit_of(limit)],
-        );
-        let rows = rows.map_err(StoreError::postgres("read what is to be judged"))?;
-        let task = |row: &Row| {
-            let (Time(oldest_ms), Time(newest_ms)) = (row.get(3), row.get(4));
-            let cell = Cell { client_id: row.get(0), target: row.get(1) };
-            Task { cell, generation: row.get(2), oldest_ms, newest_ms }
-        };
-        Ok(rows.iter().map(task).collect())
-    }
-
-    pub(crate) fn cell_windows(
-        &self,
-        cell: &Cell,
-        span: Span,
-    ) -> Result<Vec<CellWindow>, StoreError> {
-        let rows = self.conn.borrow().query(
-            "SELECT window_start_ts, sketches FROM agg_1m
-             WHERE client_id = $1 AND target = $2
-               AND window_start_ts >= $3 AND window_start_ts < $4
-             ORDER BY window_start_ts",
-            &[&cell.client_id, &cell.target, &Time(span.from_ms), &Time(span.to_ms)],
-        );
-        let rows = rows.map_err(StoreError::postgres("read windows to judge"))?;
-        let window = |row: &Row| {
-            let Time(start) = row.get(0);
-            let window = Window::decode(row.get(1))
-                .map_err(|error| unreadable_window(&cell.client_id, &cell.target, &error))?;
-            Ok(CellWindow { start: Minute::of_ms(start), window })
-        };
-        rows.iter().map(window).collect()
-    }
-
-    pub(crate) fn has_windows_from(&self, cell: &Cell, from_ms: i64) -> Result<bool, StoreError> {
-        let row = self.conn.borrow().query_one(
-            "SELECT EXISTS (SELECT FROM agg_1m
-             WHERE client_id = $1 AND target = $2 AND window_start_ts >= $3)",
-            &[&cell.client_id, &cell.target, &Time(from_ms)],
-        );
-        row.map(|row| row.get(0)).map_err(StoreError::postgres("look for windows"))
-    }
-
-    pub(crate) fn cell_diagnoses(
-        &self,
-        cell: &Cell,
-        span: Span,
-    ) -> Result<Vec<DiagnosisRow>, StoreError> {
-        diagnoses::of_cell(&self.conn.borrow(), cell, span)
     }
 }
 

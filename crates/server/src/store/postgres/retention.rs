@@ -33,16 +33,11 @@ pub(super) fn prune(
         let windows_from_ms = keep.windows_from_ms(present);
         let seen = drop_before(conn, &EVENTS_SEEN, keep.seen_from_ms(present))?;
         let windows = drop_before(conn, &AGG_1M, windows_from_ms)?;
-        let diagnoses = conn.execute(
-            "DELETE FROM diagnoses WHERE ctid = ANY (ARRAY(
-                 SELECT ctid FROM diagnoses WHERE last_ts < $1 ORDER BY last_ts LIMIT $2))",
-            &[&Time(windows_from_ms), &ROWS],
-        )?;
         let incidents = incidents::prune(conn, windows_from_ms, ROWS)?;
         let gaps = gaps::prune(conn, windows_from_ms)?;
         let alerts = alerts::prune(conn, windows_from_ms)?;
         let drifts = drifts::prune(conn, windows_from_ms, ROWS)?;
-        let mut rows = vec![diagnoses, incidents, gaps, alerts, drifts];
+        let mut rows = vec![incidents, gaps, alerts, drifts];
         for (rollup, delete) in [(Rollup::Hour, HOURS), (Rollup::Day, DAYS)] {
             let from_ms = keep.rollups_from_ms(rollup, present);
             rows.push(conn.execute(delete, &[&Time(from_ms), &ROWS])?);

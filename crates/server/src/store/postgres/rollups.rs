@@ -10,11 +10,9 @@ use super::reader::limit_of;
 use super::time::Time;
 use super::windows::{Columns, Keys, window_row};
 use super::{Failure, Reader};
-use crate::store::rollups::hours;
+use crate::store::rollups::HourOfCell;
 use crate::store::windows::kept_window;
-use crate::store::{
-    Cell, Judged, Rolled, Rollup, RollupTask, Span, StoreError, WindowQuery, WindowRow,
-};
+use crate::store::{Cell, Rolled, Rollup, RollupTask, Span, StoreError, WindowQuery, WindowRow};
 
 /// The statements for minutes, made over for hours and days.
 struct Statements {
@@ -112,9 +110,9 @@ impl Reader {
     }
 }
 
-/// Spans of cells, a column each.
+/// The values of enqueue.sql: spans of cells, a column each.
 #[derive(Default)]
-struct Spans<'a> {
+pub(super) struct Spans<'a> {
     clients: Vec<&'a str>,
     targets: Vec<&'a str>,
     spans: Vec<&'static str>,
@@ -123,12 +121,24 @@ struct Spans<'a> {
 }
 
 impl<'a> Spans<'a> {
-    fn push(&mut self, cell: &'a Cell, rollup: Rollup, start_ms: i64) {
-        self.clients.push(&cell.client_id);
-        self.targets.push(&cell.target);
+    /// Hours to queue.
+    pub(super) fn of_hours(hours: impl Iterator<Item = HourOfCell<'a>>) -> Self {
+        let mut spans = Self::default();
+        hours.for_each(|hour| spans.push(Rollup::Hour, hour));
+        spans
+    }
+
+    fn push(&mut self, rollup: Rollup, (client_id, target, start_ms): HourOfCell<'a>) {
+        self.clients.push(client_id);
+        self.targets.push(target);
         self.spans.push(rollup.as_str());
         self.starts.push(Time(start_ms));
         self.dues.push(Time(rollup.due_ms(start_ms)));
+    }
+
+    /// In the order of the statement's places.
+    pub(super) fn values(&self) -> [Value<'_>; 5] {
+        [&self.clients, &self.targets, &self.spans, &self.starts, &self.dues]
     }
 
     /// Queues them. Each may stand here once.
@@ -136,28 +146,12 @@ impl<'a> Spans<'a> {
         if self.clients.is_empty() {
             return Ok(());
         }
-        let Self { clients, targets, spans, starts, dues } = self;
-        conn.execute(
-            "INSERT INTO rollup_queue (client_id, target, span, window_start_ts, due_ts)
-             SELECT * FROM
-                 UNNEST($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
-             ON CONFLICT (client_id, target, span, window_start_ts)
-                 DO UPDATE SET generation = excluded.generation",
-            &[clients, targets, spans, starts, dues],
-        )
-        .map(drop)
+        conn.execute(ENQUEUE, &self.values()).map(drop)
     }
 }
 
-/// Queues the hours in which cells' windows changed; `judged` are in order and each of a cell of
-/// its own.
-pub(super) fn enqueue_hours(conn: &Connection, judged: &[&Judged]) -> Result<(), Failure> {
-    let mut queued = Spans::default();
-    for of in judged {
-        hours(of).for_each(|start| queued.push(&of.task.cell, Rollup::Hour, start));
-    }
-    queued.enqueue(conn)
-}
+/// Queues spans, in the order in which they are given.
+pub(super) const ENQUEUE: &str = include_str!("enqueue.sql");
 
 /// Writes what was merged, save what changed since.
 pub(super) fn roll(conn: &Connection, rolled: &[Rolled], now_ms: i64) -> Result<(), Failure> {
@@ -192,7 +186,7 @@ pub(super) fn roll(conn: &Connection, rolled: &[Rolled], now_ms: i64) -> Result<
         let start = Rollup::Day.start_of(*start_ms);
         // Hours of one cell and day stand together.
         if last.replace((cell, start)) != Some((cell, start)) {
-            days.push(cell, Rollup::Day, start);
+            days.push(Rollup::Day, (&cell.client_id, &cell.target, start));
         }
     }
     days.enqueue(conn)

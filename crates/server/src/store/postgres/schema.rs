@@ -62,6 +62,12 @@ const STEPS: &[Step] = &[
         down: include_str!("../../../migrations/postgres/7_reopened/down.sql"),
         oldest_program: 1,
     },
+    Step {
+        name: "one_judge",
+        up: include_str!("../../../migrations/postgres/8_one_judge/up.sql"),
+        down: include_str!("../../../migrations/postgres/8_one_judge/down.sql"),
+        oldest_program: 8,
+    },
 ];
 
 /// The schema version this program works with.

@@ -8,7 +8,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::connection::Connection;
+use super::rollups::{ENQUEUE, Spans};
 use super::time::Time;
+use crate::store::rollups::hours;
 use crate::store::windows::{Percentiles, is_provisional, kept_window, to_integer};
 use crate::store::{MetricPercentiles, StoreError, WindowRow};
 
@@ -155,7 +157,7 @@ impl<'a> Touched<'a> {
         }
     }
 
-    /// Writes them and queues their cells to be judged. False where another transaction changed
+    /// Writes them and queues their hours to be merged. False where another transaction changed
     /// one since it was read; then nothing of this one may stand.
     pub(super) fn write(&self, conn: &Connection, now_ms: i64) -> Result<bool, StoreError> {
         let windows: Vec<&Window> = self.windows.iter().map(|one| &one.window).collect();
@@ -163,15 +165,13 @@ impl<'a> Touched<'a> {
         let columns = Columns::of(self.keys(), &windows, revisions, now_ms);
         let values = columns.values();
 
-        let cells = self.cells();
-        let queue = || conn.prepare(include_str!("enqueue.sql"));
+        let hours = Spans::of_hours(hours(self.windows.iter().map(|one| self.events[one.from])));
+        let hours = hours.values();
         let both = || {
-            let (put, enqueue) = (conn.prepare(include_str!("put_windows.sql"))?, queue()?);
+            let put = conn.prepare(include_str!("put_windows.sql"))?;
+            let enqueue = conn.prepare(ENQUEUE)?;
             let put = conn.client.execute(&put, &values);
-            let Cells { clients, targets, oldest, newest } = &cells;
-            let now = &columns.now;
-            let cell_values: [&(dyn ToSql + Sync); 5] = [clients, targets, oldest, newest, now];
-            let enqueue = conn.client.execute(&enqueue, &cell_values);
+            let enqueue = conn.client.execute(&enqueue, &hours);
             conn.wait(async move { future::try_join(put, enqueue).await })
         };
         let (written, _) = both().map_err(StoreError::postgres("write windows"))?;
@@ -186,29 +186,6 @@ impl<'a> Touched<'a> {
             starts: first().map(|event| Time(event.minute().start_ms())).collect(),
         }
     }
-
-    fn cells(&self) -> Cells<'a> {
-        let mut cells = Cells::default();
-        // Events of a cell are in order of time.
-        for events in self.events.chunk_by(|a, b| (&a.client, &a.target) == (&b.client, &b.target))
-        {
-            let (Some(first), Some(last)) = (events.first(), events.last()) else { continue };
-            cells.clients.push(first.client.as_str());
-            cells.targets.push(first.target.as_str());
-            cells.oldest.push(Time(first.minute().start_ms()));
-            cells.newest.push(Time(last.minute().start_ms()));
-        }
-        cells
-    }
-}
-
-/// Cells and the stretch in which their windows changed, a column each.
-#[derive(Default)]
-struct Cells<'a> {
-    clients: Vec<&'a str>,
-    targets: Vec<&'a str>,
-    oldest: Vec<Time>,
-    newest: Vec<Time>,
 }
 
 fn key(event: &Event) -> (&str, &str, Minute) {

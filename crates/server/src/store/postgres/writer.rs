@@ -1,16 +1,14 @@
-//! The connection that changes windows and diagnoses.
+//! The connection that changes what is kept.
 
 use model::Event;
 
 use super::clients::Clients;
 use super::connection::{Connection, Purpose};
 use super::partitions::Partitions;
-use super::{Settings, alerts, apply, diagnoses, incidents, retention, rollups, schema};
-use crate::store::{
-    AlertRow, Claim, Detected, Judged, Pruned, Retention, Rolled, Sent, StoreError,
-};
+use super::{Settings, alerts, apply, incidents, retention, rollups, schema};
+use crate::store::{AlertRow, Claim, Detected, Pruned, Retention, Rolled, Sent, StoreError};
 
-/// A connection that changes windows and diagnoses; there may be many, here and elsewhere. Each
+/// A connection that changes what is kept; there may be many, here and elsewhere. Each
 /// method is one transaction: it stands as a whole or not at all.
 ///
 /// After any error the connection is given up, so that the server takes back what was begun, and
@@ -44,10 +42,6 @@ impl Writer {
         now_ms: i64,
     ) -> Result<Vec<usize>, StoreError> {
         self.with(|conn, known| apply::apply(conn, known, batches, now_ms))
-    }
-
-    pub(crate) fn record(&mut self, judged: &[Judged]) -> Result<(), StoreError> {
-        self.with(|conn, _| diagnoses::record(conn, judged))
     }
 
     pub(crate) fn detect(&mut self, found: &Detected) -> Result<(), StoreError> {

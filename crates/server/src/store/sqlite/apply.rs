@@ -7,10 +7,11 @@ use rusqlite::{CachedStatement, OptionalExtension, Transaction};
 use uuid::Uuid;
 
 use super::writer::Clients;
-use super::{gaps, reopened};
-use crate::store::StoreError;
+use super::{gaps, reopened, rollups};
 use crate::store::reopened::to_note;
+use crate::store::rollups::hours;
 use crate::store::windows::{self, kept_window};
+use crate::store::{Rollup, StoreError};
 
 /// What makes an event the one it is, in the order of `events_seen`, and where it was handed in.
 /// Of two with one id the one handed in first counts.
@@ -66,7 +67,10 @@ pub(super) fn apply(
         for events in cell.chunk_by(|a, b| a.minute() == b.minute()) {
             store.fold(events, now_ms)?;
         }
-        store.enqueue(cell, now_ms).map_err(StoreError::sqlite("queue a cell to be judged"))?;
+        for hour in hours(cell.iter().copied()) {
+            rollups::enqueue(tx, Rollup::Hour, hour)
+                .map_err(StoreError::sqlite("queue an hour to be merged"))?;
+        }
     }
     Ok(duplicates)
 }
@@ -96,7 +100,6 @@ fn mark_seen(
 struct Windows<'tx> {
     find: CachedStatement<'tx>,
     put: CachedStatement<'tx>,
-    enqueue: CachedStatement<'tx>,
 }
 
 impl<'tx> Windows<'tx> {
@@ -107,7 +110,6 @@ impl<'tx> Windows<'tx> {
                  WHERE client_id = ?1 AND target = ?2 AND window_start_ts = ?3",
             )?,
             put: tx.prepare_cached(include_str!("put_window.sql"))?,
-            enqueue: tx.prepare_cached(include_str!("enqueue.sql"))?,
         })
     }
 
@@ -137,14 +139,6 @@ impl<'tx> Windows<'tx> {
     fn write(&mut self, of: &Event, window: &Window, now_ms: i64) -> rusqlite::Result<()> {
         let key = (of.client.as_str(), of.target.as_str(), of.minute().start_ms());
         put_window(&mut self.put, key, window, now_ms)
-    }
-
-    /// Has the windows of a cell's events judged: all of them, wherever they lie.
-    fn enqueue(&mut self, cell: &[&Event], now_ms: i64) -> rusqlite::Result<()> {
-        let (Some(first), Some(last)) = (cell.first(), cell.last()) else { return Ok(()) };
-        let [oldest, newest] = [first, last].map(|event| event.minute().start_ms());
-        let key = (first.client.as_str(), first.target.as_str());
-        self.enqueue.execute((key.0, key.1, oldest, newest, now_ms)).map(drop)
     }
 }
 

@@ -1,6 +1,4 @@
-INSERT INTO diagnosis_queue (client_id, target, generation, oldest_ts, newest_ts, queued_at)
-VALUES (?1, ?2, 1, ?3, ?4, ?5)
-ON CONFLICT (client_id, target) DO UPDATE SET
-    generation = generation + 1,
-    oldest_ts = min(oldest_ts, excluded.oldest_ts),
-    newest_ts = max(newest_ts, excluded.newest_ts)
+INSERT INTO rollup_queue (client_id, target, span, window_start_ts, generation, due_ts)
+VALUES (?1, ?2, ?3, ?4, 1, ?5)
+ON CONFLICT (client_id, target, span, window_start_ts)
+    DO UPDATE SET generation = generation + 1

@@ -82,9 +82,6 @@ fn prune_cells(
              WHERE client_id = ?1 AND target = ?2 AND window_start_ts < ?3
              ORDER BY window_start_ts LIMIT ?4)",
     )?;
-    let mut diagnoses = tx.prepare_cached(
-        "DELETE FROM diagnoses WHERE client_id = ?1 AND target = ?2 AND last_ts < ?3",
-    )?;
     let mut removed = 0;
     for _ in 0..CELLS {
         let cell: Option<(String, String)> = next
@@ -100,7 +97,6 @@ fn prune_cells(
             // This cell may have more: the next step begins with it.
             return Ok((removed, false));
         }
-        removed += diagnoses.execute((&client_id, &target, before_ms))?;
         *at = Position { client_id, target };
     }
     Ok((removed, false))

@@ -6,11 +6,9 @@ use rusqlite::{OptionalExtension, Transaction};
 use super::Reader;
 use super::apply::put_window;
 use super::windows::limit_of;
-use crate::store::rollups::hours;
+use crate::store::rollups::HourOfCell;
 use crate::store::windows::kept_window;
-use crate::store::{
-    Cell, Judged, Rolled, Rollup, RollupTask, Span, StoreError, WindowQuery, WindowRow,
-};
+use crate::store::{Cell, Rolled, Rollup, RollupTask, Span, StoreError, WindowQuery, WindowRow};
 
 impl Reader {
     pub(crate) fn rollups(
@@ -80,21 +78,15 @@ impl Reader {
     }
 }
 
-/// Queues the hours in which a cell's windows changed.
-pub(super) fn enqueue_hours(tx: &Transaction<'_>, judged: &Judged) -> rusqlite::Result<()> {
-    hours(judged).try_for_each(|start| enqueue(tx, &judged.task.cell, Rollup::Hour, start))
-}
-
-fn enqueue(tx: &Transaction<'_>, cell: &Cell, rollup: Rollup, start: i64) -> rusqlite::Result<()> {
-    let key = (&cell.client_id, &cell.target, rollup.as_str(), start);
-    tx.prepare_cached(
-        "INSERT INTO rollup_queue (client_id, target, span, window_start_ts, generation, due_ts)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5)
-         ON CONFLICT (client_id, target, span, window_start_ts)
-             DO UPDATE SET generation = generation + 1",
-    )?
-    .execute((key.0, key.1, key.2, key.3, rollup.due_ms(start)))
-    .map(drop)
+/// Queues a span of a cell: its client, its target, and where the span begins.
+pub(super) fn enqueue(
+    tx: &Transaction<'_>,
+    rollup: Rollup,
+    (client_id, target, start_ms): HourOfCell<'_>,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached(include_str!("enqueue.sql"))?
+        .execute((client_id, target, rollup.as_str(), start_ms, rollup.due_ms(start_ms)))
+        .map(drop)
 }
 
 /// Writes what was merged, save what changed since.
@@ -130,7 +122,7 @@ pub(super) fn roll(tx: &Transaction<'_>, rolled: &[Rolled], now_ms: i64) -> rusq
             }
         }
         if *rollup == Rollup::Hour {
-            enqueue(tx, cell, Rollup::Day, Rollup::Day.start_of(*start_ms))?;
+            enqueue(tx, Rollup::Day, (key.0, key.1, Rollup::Day.start_of(*start_ms)))?;
         }
     }
     Ok(())

@@ -24,6 +24,8 @@ const STEPS: &[M<'static>] = &[
         .down(include_str!("../../../migrations/sqlite/6_drifts/down.sql")),
     M::up(include_str!("../../../migrations/sqlite/7_reopened/up.sql"))
         .down(include_str!("../../../migrations/sqlite/7_reopened/down.sql")),
+    M::up(include_str!("../../../migrations/sqlite/8_one_judge/up.sql"))
+        .down(include_str!("../../../migrations/sqlite/8_one_judge/down.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

@@ -1,6 +1,6 @@
 //! Merging a stretch of time.
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::Transaction;
 
 use super::{Reader, reader};
 use crate::store::summary::{MERGED, Merging};
@@ -59,15 +59,5 @@ fn merge_cell(
     if merging.is_empty() {
         return Ok(None);
     }
-    let open = open_label(tx, merging.cell()).map_err(failed("read open diagnoses"))?;
-    Ok(Some(merging.finish(open, now_ms)))
-}
-
-fn open_label(tx: &Transaction<'_>, cell: &Cell) -> rusqlite::Result<Option<String>> {
-    tx.prepare_cached(
-        "SELECT label FROM diagnoses WHERE client_id = ?1 AND target = ?2 AND open = 1
-         ORDER BY since_ts DESC LIMIT 1",
-    )?
-    .query_row((&cell.client_id, &cell.target), |row| row.get(0))
-    .optional()
+    Ok(Some(merging.finish(now_ms)))
 }

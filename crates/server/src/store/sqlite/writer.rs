@@ -1,4 +1,4 @@
-//! The connection that changes windows and diagnoses.
+//! The connection that changes what is kept.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,12 +6,10 @@ use std::path::Path;
 use model::{ClientId, Event};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{alerts, apply, connection, diagnoses, incidents, retention, rollups, schema};
-use crate::store::{
-    AlertRow, Claim, Detected, Judged, Pruned, Retention, Rolled, Sent, StoreError,
-};
+use super::{alerts, apply, connection, incidents, retention, rollups, schema};
+use crate::store::{AlertRow, Claim, Detected, Pruned, Retention, Rolled, Sent, StoreError};
 
-/// The one connection that changes windows and diagnoses. Each method is one transaction: it
+/// The one connection that changes what is kept. Each method is one transaction: it
 /// stands as a whole or not at all.
 pub(crate) struct Writer {
     conn: Connection,
@@ -42,13 +40,6 @@ impl Writer {
             clients.forget();
         }
         applied
-    }
-
-    /// Writes what was found for some cells. A cell that changed while it was judged stays queued.
-    pub(crate) fn record(&mut self, judged: &[Judged]) -> Result<(), StoreError> {
-        transaction(&mut self.conn, "record diagnoses", |tx| {
-            judged.iter().try_for_each(|cell| diagnoses::record(tx, cell))
-        })
     }
 
     pub(crate) fn detect(&mut self, found: &Detected) -> Result<(), StoreError> {
