@@ -25,5 +25,6 @@ mod simulate;
 mod site;
 mod spool;
 mod tidy;
+mod traces;
 mod up;
 mod upgrade;
