@@ -99,7 +99,7 @@ fn what_cannot_be_used_is_named_with_its_line() {
         ("[[target]]\ninterval = '5s'".to_owned(), 1, vec!["missing", "`url`"]),
         ("\n\ninterval = 10".to_owned(), 3, vec!["10s"]),
         ("interval = '0s'".to_owned(), 1, vec!["1s or more"]),
-        ("interval = true".to_owned(), 1, vec!["boolean", "a string or a whole number"]),
+        ("interval = true".to_owned(), 1, vec!["boolean", "a string or a number"]),
         ("ip = '5'".to_owned(), 1, vec!["both"]),
         ("\nresolver = 'dns.example'".to_owned(), 2, vec!["dns.example"]),
         ("echo = 101".to_owned(), 1, vec!["0 to 100"]),
