@@ -26,9 +26,9 @@ down: ## End everything that dev started, whatever became of it
 logs: ## Follow the logs of all of it
 	@QOE=$(QOE) python3 scripts/dev logs
 
-migrate: migrate-up
+migrate: migrate-up ## The same as migrate-up
 
-migrate-up: ## Bring the tables of the running stack to the program's version (also: migrate)
+migrate-up: ## Bring the tables of the running stack to the program's version
 	@QOE=$(QOE) python3 scripts/dev migrate up
 
 migrate-down: ## Take them back to version TO; what newer tables hold is lost (TO=7)
