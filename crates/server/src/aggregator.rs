@@ -17,8 +17,10 @@ use crate::store::{
     AlertRow, Claim, Class, Detected, Location, Retention, Rolled, Sent, Store, StoreError,
 };
 
+mod metrics;
 mod thread;
 
+pub use metrics::Metrics;
 pub use thread::WriterThreads;
 use thread::{AlertChange, Command, Duties, Job};
 
@@ -29,6 +31,7 @@ pub struct Aggregator {
     /// One permit an event that waits: the bound of the queue, in what costs memory.
     room: Arc<Semaphore>,
     settings: Settings,
+    metrics: Arc<Metrics>,
 }
 
 /// The way to one of them.
@@ -113,16 +116,18 @@ impl Aggregator {
             Location::Directory(_) => 1,
             Location::Postgres(_) => settings.writers.clamp(1, PARTITIONS),
         };
+        let room = Arc::new(Semaphore::new(settings.queue_events as usize));
+        let metrics = Arc::new(Metrics::new(&room));
         let mut writers = Vec::with_capacity(count);
         let mut threads = WriterThreads::default();
         for duties in [Duties::AllChores].into_iter().chain([Duties::Batches].repeat(count - 1)) {
             let (commands, queue) = mpsc::channel();
             let health = Arc::new(Health::default());
-            threads.start(store.writer()?, queue, settings, Arc::clone(&health), duties);
+            let (writer, told) = (store.writer()?, Arc::clone(&metrics));
+            threads.start(writer, queue, settings, Arc::clone(&health), told, duties);
             writers.push(Way { commands, health });
         }
-        let room = Arc::new(Semaphore::new(settings.queue_events as usize));
-        Ok((Self { writers, room, settings }, threads))
+        Ok((Self { writers, room, settings, metrics }, threads))
     }
 
     /// Counts the events, each once, and resolves after the commit (the last one, where they go to
@@ -192,6 +197,11 @@ impl Aggregator {
         let (answer, written) = oneshot::channel();
         self.writers[0].send(Command::Roll { rolled, answer })?;
         written.await.unwrap_or(Err(Unavailable::Closed))
+    }
+
+    /// What is told of it.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Whether the writers are alive and the last transaction of each succeeded.

@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod janitor;
 mod keep;
 pub mod message;
+mod metrics;
 pub mod publish;
 pub mod replay;
 pub mod stream;

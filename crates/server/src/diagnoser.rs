@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 mod fleet;
 mod history;
+mod metrics;
 mod rows;
 mod seen;
 
 pub use fleet::Fleet;
 pub use history::{Rediagnosed, rediagnose};
+pub use metrics::Metrics;
 
 use crate::aggregator::{Aggregator, Unavailable};
 use crate::rollup;
@@ -40,12 +42,20 @@ pub enum StepError {
 
 /// What is known of a diagnoser. Cheap to clone; every clone tells the same.
 #[derive(Clone, Default)]
-pub struct Fares(Arc<Mutex<Option<String>>>);
+pub struct Fares {
+    failing: Arc<Mutex<Option<String>>>,
+    metrics: Metrics,
+}
 
 impl Fares {
     /// Why the last step could not be made, where it could not.
     pub fn failing(&self) -> Option<String> {
         self.lock().clone()
+    }
+
+    /// Its figures.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     fn told(&self, done: &Result<bool, StepError>) {
@@ -58,7 +68,7 @@ impl Fares {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,8 +88,13 @@ pub async fn run(
         let began = Instant::now();
         let held;
         (leadership, held) = leadership.held().await;
+        fares.metrics.leads(matches!(held, Ok(true)));
         let done = match held {
-            Ok(true) => detect_and_merge(&store, &aggregator, &mut fleet, now()).await,
+            Ok(true) => {
+                let done = detect_and_merge(&store, &aggregator, &mut fleet, now()).await;
+                fares.metrics.stepped(&mut fleet, began.elapsed(), now());
+                done
+            }
             Ok(false) => {
                 // Another one goes on from here.
                 fleet.take();

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -27,11 +27,13 @@ pub mod auth;
 mod body;
 mod decompress;
 mod media;
+mod metrics;
 pub mod problem;
 mod rate;
 mod sink;
 
 pub use auth::Auth;
+pub use metrics::Metrics;
 pub use rate::Rate;
 pub use sink::Sink;
 
@@ -44,6 +46,8 @@ pub struct Deps {
     pub auth: Auth,
     /// What is too much.
     pub settings: Settings,
+    /// What is told of it.
+    pub metrics: Metrics,
     /// The time in milliseconds since the Unix epoch.
     pub now: fn() -> i64,
 }
@@ -111,13 +115,17 @@ struct Answer<'a> {
 }
 
 async fn post_events(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
-    match ingest.take(request).await {
+    let (metrics, began) = (&ingest.deps.metrics, Instant::now());
+    let response = match ingest.take(request).await {
         Ok(response) => response,
         Err(problem) => {
             tracing::debug!(status = problem.status().as_u16(), code = problem.code(), "refused");
+            metrics.refused(&problem);
             problem.into_response()
         }
-    }
+    };
+    metrics.answered(response.status(), began.elapsed());
+    response
 }
 
 impl Ingest {
@@ -156,6 +164,8 @@ impl Ingest {
         }
         let accepted = events.len();
         let duplicates = self.deps.sink.submit(body, events).await.map_err(|e| unavailable(&e))?;
+        self.deps.metrics.accepted(accepted);
+        rejected.iter().for_each(|one| self.deps.metrics.rejected(one));
         let answer = Answer { accepted, duplicates, rejected: &rejected };
         Ok(json(StatusCode::ACCEPTED, &answer))
     }

@@ -11,6 +11,7 @@ pub mod diagnoser;
 pub mod file;
 pub mod health;
 pub mod ingest;
+pub mod metrics;
 pub mod partition;
 pub mod roles;
 pub mod rollup;

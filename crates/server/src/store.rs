@@ -19,6 +19,7 @@ mod incidents;
 pub mod inspect;
 mod leadership;
 mod lock;
+mod metrics;
 mod postgres;
 mod reader;
 mod reopened;
@@ -48,8 +49,9 @@ pub use incidents::{
 };
 pub use leadership::Leadership;
 pub use lock::lock;
+pub use metrics::Metrics;
 pub use postgres::{Failure as PostgresFailure, Settings as PostgresSettings};
-pub use reader::{Cell, Reader};
+pub use reader::{Cell, Reader, TableSize};
 pub use reopened::Reopened;
 pub use retention::{Pruned, Retention};
 pub use rollups::{Rolled, Rollup, RollupTask};
@@ -127,6 +129,12 @@ impl Store {
     /// Why not.
     pub async fn answers(&self) -> Result<(), StoreError> {
         self.read(|reader| reader.rollup_tasks(0, 1).map(drop)).await
+    }
+
+    /// How many connections read, or wait to.
+    pub fn connections(&self) -> usize {
+        let at_work = READERS - self.inner.turns.available_permits();
+        self.inner.readers().len() + at_work
     }
 
     /// Lends `look` a reader on a thread that may block.

@@ -39,6 +39,21 @@ pub enum Code {
     ClientMismatch,
 }
 
+impl Code {
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadJson => "bad_json",
+            Self::UnknownSchemaVersion => "unknown_schema_version",
+            Self::MissingField => "missing_field",
+            Self::InvalidField => "invalid_field",
+            Self::TooOld => "too_old",
+            Self::InFuture => "in_future",
+            Self::ClientMismatch => "client_mismatch",
+        }
+    }
+}
+
 /// A rejection before its event's index and id are put to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {

@@ -16,6 +16,7 @@ mod doctor;
 mod explain;
 mod help;
 mod http;
+mod metrics;
 mod own_trouble;
 mod replay;
 mod roles;

@@ -41,6 +41,7 @@ const WALLS: &[Wall] = &[
             "crates/server/src/ingest",
             "crates/server/src/api",
             "crates/server/src/health.rs",
+            "crates/server/src/metrics.rs",
             "crates/server/src/roles/door.rs",
             "crates/server/tests",
         ],

@@ -10,7 +10,7 @@ use futures_util::future;
 use model::Event;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Applied, Health, Settings, Unavailable};
+use super::{Applied, Health, Metrics, Settings, Unavailable};
 use crate::store::{AlertRow, Claim, Class, Detected, Rolled, Sent, StoreError, Writer};
 
 /// What the thread can be told.
@@ -69,13 +69,14 @@ impl WriterThreads {
         queue: Receiver<Command>,
         settings: Settings,
         health: Arc<Health>,
+        metrics: Arc<Metrics>,
         duties: Duties,
     ) {
         let (end, ended) = oneshot::channel();
         health.alive.store(true, Ordering::Release);
         let run = move || {
             let alive = Alive(Arc::clone(&health));
-            Thread { writer, queue, settings, health, duties, held: None }.run();
+            Thread { writer, queue, settings, health, metrics, duties, held: None }.run();
             drop(alive);
             // Sent by being dropped where the thread panicked.
             let _ = end.send(());
@@ -117,6 +118,7 @@ struct Thread {
     queue: Receiver<Command>,
     settings: Settings,
     health: Arc<Health>,
+    metrics: Arc<Metrics>,
     duties: Duties,
     /// Taken from the queue while jobs were gathered; its turn is next.
     held: Option<Command>,
@@ -134,22 +136,28 @@ impl Thread {
             match next {
                 Ok(Command::Apply(job)) => self.apply(job),
                 Ok(Command::Detect { found, answer }) => {
+                    let began = Instant::now();
                     let written = self.writer.detect(&found);
-                    let _ = answer.send(self.told(written));
+                    let _ = answer.send(self.told("detect", began, written));
                 }
                 Ok(Command::Alerts { change, answer }) => {
+                    let began = Instant::now();
                     let written = match change {
                         AlertChange::Put(rows) => self.writer.put_alerts(&rows),
                         AlertChange::Claim(claim) => {
                             self.writer.claim_alert(&claim).map(usize::from)
                         }
-                        AlertChange::Settle(sent) => self.writer.settle_alert(&sent).map(|()| 1),
+                        AlertChange::Settle(sent) => {
+                            self.metrics.alerted(&sent.fate);
+                            self.writer.settle_alert(&sent).map(|()| 1)
+                        }
                     };
-                    let _ = answer.send(self.told(written));
+                    let _ = answer.send(self.told("alert", began, written));
                 }
                 Ok(Command::Roll { rolled, answer }) => {
+                    let began = Instant::now();
                     let written = self.writer.roll(&rolled, (self.settings.now)());
-                    let _ = answer.send(self.told(written));
+                    let _ = answer.send(self.told("merge", began, written));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => return,
@@ -192,6 +200,7 @@ impl Thread {
             batches.push(events);
             waiting.push((answer, room));
         }
+        let began = Instant::now();
         let applied = self.writer.apply(&batches, (self.settings.now)());
         // What can't be counted must not fail those who share a transaction with its sender.
         if is_of_the_batch(&applied) && batches.len() > 1 {
@@ -200,8 +209,9 @@ impl Thread {
             }
             return;
         }
-        match self.told(applied) {
+        match self.told("count", began, applied) {
             Ok(duplicates) => {
+                self.metrics.applied(&batches, duplicates.iter().sum(), (self.settings.now)());
                 crate::crash::point("before-answer");
                 for ((answer, room), duplicates) in waiting.into_iter().zip(duplicates) {
                     drop(room);
@@ -222,15 +232,17 @@ impl Thread {
     /// come back.
     fn chore(&mut self) -> Duration {
         if self.health.failing.load(Ordering::Acquire) {
+            let began = Instant::now();
             let probed = self.writer.probe();
-            let _ = self.told(probed);
+            let _ = self.told("probe", began, probed);
             return RETRY_EVERY;
         }
         if self.duties == Duties::Batches {
             return SWEEP_EVERY;
         }
+        let began = Instant::now();
         let pruned = self.writer.prune(&self.settings.retention, (self.settings.now)());
-        match self.told(pruned) {
+        match self.told("remove", began, pruned) {
             Ok(pruned) if pruned.more => SWEEP_PAUSE,
             Ok(_) => SWEEP_EVERY,
             Err(_) => RETRY_EVERY,
@@ -238,15 +250,22 @@ impl Thread {
     }
 
     /// Notes how a transaction went, and says so once when that changes.
-    fn told<T>(&self, done: Result<T, StoreError>) -> Result<T, Unavailable> {
+    fn told<T>(
+        &self,
+        doing: &'static str,
+        began: Instant,
+        done: Result<T, StoreError>,
+    ) -> Result<T, Unavailable> {
         match done {
             Ok(done) => {
+                self.metrics.transaction(doing, began.elapsed());
                 if self.health.failing.swap(false, Ordering::AcqRel) {
                     tracing::info!("the store can write again");
                 }
                 Ok(done)
             }
             Err(error) => {
+                self.metrics.failed();
                 // One cell that can't be read says nothing of the store as a whole.
                 let of_all = error.class() != Class::Poison;
                 if !of_all || !self.health.failing.swap(true, Ordering::AcqRel) {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use super::message::Message;
-use crate::aggregator::{Aggregator, Applied, Unavailable};
+use crate::aggregator::{Aggregator, Applied, Metrics, Unavailable};
 use crate::store::Class;
 
 /// What became of a message's events.
@@ -74,6 +74,11 @@ impl Counter {
         };
         let room = Arc::new(Semaphore::new(events as usize));
         Self { aggregator, limits: Arc::new(limits), health, room, events }
+    }
+
+    /// What is told of what counts.
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.aggregator.metrics()
     }
 
     /// Counts the events of a message. Returns when all of them are committed but those that can't

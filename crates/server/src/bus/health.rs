@@ -39,6 +39,8 @@ pub struct Fares {
     pub duplicates: u64,
     /// What it laid aside as dead letters.
     pub dead_letters: u64,
+    /// Messages that had been delivered before, to it or to another.
+    pub redelivered: u64,
 }
 
 struct Told {

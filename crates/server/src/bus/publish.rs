@@ -7,16 +7,18 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use model::decode::Accepted;
+use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::message::Packing;
 use super::{Bus, BusError, Refused, StreamState};
 use crate::aggregator::Unavailable;
+use crate::metrics::{Part, Told};
 use crate::partition;
 use answer::Answer;
 use dispatch::{Dispatcher, Job};
@@ -118,6 +120,38 @@ impl Publisher {
     }
 }
 
+impl Part for Publisher {
+    fn register(&self, registry: &mut Registry) {
+        let count = |of: fn(&Health) -> &AtomicU64| {
+            let health = Arc::clone(&self.inner.health);
+            move || Some(of(&health).load(Ordering::Relaxed) as f64)
+        };
+        let (bus, writable) = (self.inner.bus.clone(), self.clone());
+        let flag = |is: bool| Some(f64::from(u8::from(is)));
+        let all = [
+            Told::counter(
+                "qoe_bus_published_messages",
+                "Messages that the bus confirmed",
+                count(|health| &health.published),
+            ),
+            Told::counter(
+                "qoe_bus_publish_failures",
+                "Messages that the bus did not confirm",
+                count(|health| &health.failed),
+            ),
+            Told::gauge(
+                "qoe_bus_connected",
+                "Whether there is a connection to the bus, 0 or 1",
+                move || flag(bus.connected()),
+            ),
+            Told::gauge("qoe_bus_writable", "Whether the bus takes events, 0 or 1", move || {
+                flag(writable.ready())
+            }),
+        ];
+        all.into_iter().for_each(|told| registry.register_collector(told));
+    }
+}
+
 /// Where each event lies in its body, and to which part its client belongs.
 type Place = (usize, Range<usize>);
 
@@ -139,6 +173,9 @@ fn places(events: &[Accepted]) -> Vec<Place> {
 #[derive(Default)]
 struct Health {
     failing: AtomicBool,
+    /// Messages that the server confirmed, and those that it did not.
+    published: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// How often a stream that failed is looked at, so that it is known to be well without traffic.
@@ -147,6 +184,8 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 impl Health {
     /// Notes how a message fared, and says so once when that changes.
     fn told(self: &Arc<Self>, outcome: &Result<(), Refused>, bus: &Bus) {
+        let count = if outcome.is_ok() { &self.published } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
         match outcome {
             Ok(()) => self.well(),
             // The connection tells by itself when it is back.

@@ -58,6 +58,21 @@ pub struct Fleet {
     unseen_told: bool,
     /// Where it has gone back to, until it is in the present again.
     back: Option<Back>,
+    /// It is to be looked whether windows changed.
+    again: bool,
+    /// Windows that were judged since somebody asked.
+    judged: u64,
+}
+
+/// How a fleet stands.
+pub(super) struct Figures {
+    pub(super) cells: usize,
+    /// Windows that were judged since this was last asked.
+    pub(super) judged: u64,
+    /// For how long the oldest minute that is not judged has been over.
+    pub(super) behind_ms: i64,
+    /// Incidents that go on, by label.
+    pub(super) open: BTreeMap<String, i64>,
 }
 
 struct Minute {
@@ -79,6 +94,21 @@ impl Fleet {
         std::mem::replace(self, next)
     }
 
+    /// How it stands.
+    pub(super) fn figures(&mut self, now_ms: i64) -> Figures {
+        let over_ms = |minute: i64| now_ms - (minute + 1) * MINUTE_MS;
+        let mut open = BTreeMap::new();
+        for row in self.told.values().filter(|row| row.end_ts.is_none()) {
+            *open.entry(row.label.to_string()).or_default() += 1;
+        }
+        Figures {
+            cells: self.registry.cells.len(),
+            judged: std::mem::take(&mut self.judged),
+            behind_ms: self.next.map_or(0, |minute| over_ms(minute).max(0)),
+            open,
+        }
+    }
+
     /// Judges what has ended by then, at most some minutes of it; gives what is to be written, or
     /// `None` where nothing is due.
     ///
@@ -88,6 +118,11 @@ impl Fleet {
         let ended = (now_ms - GRACE_MS).div_euclid(MINUTE_MS) - 1;
         let Some(next) = self.begun(reader, now_ms)? else { return Ok(None) };
         if next > ended {
+            if std::mem::take(&mut self.again) {
+                let mut found = Detected::default();
+                self.look_again(reader, now_ms, &mut found)?;
+                return Ok(Some(found));
+            }
             return self.look_back(reader, now_ms);
         }
         let last = ended.min(next + CHUNK - 1);
@@ -105,6 +140,7 @@ impl Fleet {
             let revisions = revisions.get(&(minute * MINUTE_MS)).copied().unwrap_or_default();
             let mut seen = seen.remove(&minute).unwrap_or_default();
             let said = self.registry.judge(&mut self.live, &seen, minute);
+            self.judged += seen.cells() as u64;
             if self.back.as_ref().is_none_or(|back| back.is_there(minute)) {
                 found.labels.extend(self.registry.label(&mut seen, &said, minute));
                 self.tell(minute, now_ms, &mut found);
@@ -122,7 +158,10 @@ impl Fleet {
         if let Some(back) = &mut self.back {
             return Ok(Some(back.hold(found)));
         }
-        if (next..=last).any(|minute| minute % AGAIN_EVERY == 0) {
+        // When the present has been told; where it is behind by so much, at once.
+        if (next..=last).any(|minute| minute % AGAIN_EVERY == 0)
+            && std::mem::replace(&mut self.again, true)
+        {
             self.look_again(reader, now_ms, &mut found)?;
         }
         Ok(Some(found))
@@ -229,6 +268,7 @@ impl Fleet {
         let mut still = BTreeSet::new();
         for (minute, open) in (first..).zip(&mut self.open) {
             let said = self.registry.judge(&mut self.live, &open.seen, minute);
+            self.judged += open.seen.cells() as u64;
             found.labels.extend(self.registry.label(&mut open.seen, &said, minute));
             still.extend(self.live.incidents().iter().map(|incident| id_text(incident.id)));
             tell(&self.registry, &self.live, &mut self.told, minute, now_ms, found);

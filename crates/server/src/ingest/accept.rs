@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,10 @@ impl Default for AcceptLimits {
     }
 }
 
+/// Who is at the other end of a request's connection; an extension of each request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// Serves `router` until `shutdown`; then stops accepting, lets the requests in flight end
 /// within [`AcceptLimits::drain`], drops what is left, and returns.
 pub async fn serve(
@@ -87,10 +92,10 @@ pub async fn serve(
     let accept = async {
         loop {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-            let stream = accept(&listener).await;
+            let (stream, peer) = accept(&listener).await;
             let (server, abort) = (Arc::clone(&server), abort.clone());
             connections.spawn(async move {
-                abort.run_until_cancelled(server.connection(stream)).await;
+                abort.run_until_cancelled(server.connection(stream, peer)).await;
                 drop(slot);
             });
         }
@@ -106,10 +111,10 @@ pub async fn serve(
 }
 
 /// The next connection, whatever it takes.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok((stream, addr)) => return (stream, Peer(addr)),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // Out of descriptors or memory: they come back as connections end.
@@ -159,12 +164,14 @@ impl Server {
         Self { tls: tls.map(TlsAcceptor::from), http1, http2, router, limits, shutdown }
     }
 
-    async fn connection(&self, stream: TcpStream) {
+    async fn connection(&self, stream: TcpStream, peer: Peer) {
         // Answers are small and come in one piece; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
             let io = Guarded::new(stream, self.limits.idle);
-            return self.drive(self.http1.serve_connection(TokioIo::new(io), self.service())).await;
+            return self
+                .drive(self.http1.serve_connection(TokioIo::new(io), self.service(peer)))
+                .await;
         };
         let handshake = tokio::time::timeout(self.limits.handshake, tls.accept(stream));
         let stream = match handshake.await {
@@ -175,9 +182,9 @@ impl Server {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let io = TokioIo::new(Guarded::new(stream, self.limits.idle));
         if http2 {
-            self.drive(self.http2.serve_connection(io, self.service())).await;
+            self.drive(self.http2.serve_connection(io, self.service(peer))).await;
         } else {
-            self.drive(self.http1.serve_connection(io, self.service())).await;
+            self.drive(self.http1.serve_connection(io, self.service(peer))).await;
         }
     }
 
@@ -199,6 +206,7 @@ impl Server {
 
     fn service(
         &self,
+        peer: Peer,
     ) -> impl hyper::service::Service<
         Request<Incoming>,
         Response = Response,
@@ -207,7 +215,8 @@ impl Server {
     > + Send
     + use<> {
         let (router, url_bytes) = (self.router.clone(), self.limits.url_bytes);
-        hyper::service::service_fn(move |request: Request<Incoming>| {
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
             let answer = if url > url_bytes {
                 Err(Problem::new(StatusCode::URI_TOO_LONG, "url_too_long", "the URL is too long"))

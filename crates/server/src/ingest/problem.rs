@@ -77,6 +77,10 @@ impl Problem {
         self
     }
 
+    pub(super) fn rejected(&self) -> &[Rejection] {
+        self.said.rejected.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn with_rejected(mut self, rejected: Vec<Rejection>) -> Self {
         self.said.rejected = Some(rejected);
         self

@@ -1,5 +1,7 @@
 //! Where accepted events go: into the store of this process, or onto the bus.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use model::decode::Accepted;
 
@@ -26,8 +28,12 @@ impl Sink {
         match self {
             Self::Aggregator(aggregator) => {
                 drop(body);
-                let events = events.into_iter().map(|taken| taken.event).collect();
-                aggregator.submit(events).await.map(|applied| Some(applied.duplicates))
+                let began = Instant::now();
+                let events: Vec<_> = events.into_iter().map(|taken| taken.event).collect();
+                let count = events.len();
+                let applied = aggregator.submit(events).await?;
+                aggregator.metrics().received(count, began.elapsed());
+                Ok(Some(applied.duplicates))
             }
             Self::Bus(publisher) => publisher.submit(body, events).await.map(|()| None),
         }

@@ -9,7 +9,10 @@ use super::door::Served;
 use super::{Door, Horizon};
 use crate::aggregator::{self, Aggregator};
 use crate::bus::{self, Consumer, Health, consume, janitor};
+use crate::clock::now_ms;
 use crate::health::{self, Check, Checks};
+use crate::ingest::Auth;
+use crate::metrics::Page;
 use crate::store::{Location, Retention};
 
 /// What an aggregator needs.
@@ -64,7 +67,9 @@ pub async fn aggregator(cfg: Aggregating, shutdown: CancellationToken) -> anyhow
     let subscribe = || Consumer::start(&bus, aggregator.clone(), take.clone());
     let subscribed = super::patiently(subscribe, super::bus_passes, &served, &shutdown).await?;
     let Some(consumer) = subscribed else { return Ok(()) };
-    served.open_for_health(checks(&aggregator, consumer.health()));
+    let page = Page::of("aggregator").with(&**aggregator.metrics()).with(&consumer.health());
+    let page = page.for_readers(Auth::new(store.tokens(), now_ms));
+    served.open(page.router(), checks(&aggregator, consumer.health()));
 
     let stop = shutdown.child_token();
     let janitor = tokio::spawn(janitor::run(bus.clone(), consume::DURABLE, stop.clone()));

@@ -20,6 +20,7 @@ use crate::diagnoser::{self, Fleet};
 use crate::health::{self, Checks};
 use crate::ingest::accept::{self, AcceptLimits};
 use crate::ingest::{self, Auth, Sink, auth, problem};
+use crate::metrics::Page;
 use crate::store::{self, Retention, Scope, Store, Tokens, tokens};
 
 /// Everything on one machine: ingest, aggregator, store, diagnoser and read API on one port.
@@ -65,14 +66,23 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
 
     let (aggregator, mut writer) = Aggregator::start(&store, settings)?;
     let auth = Auth::new(tokens, now_ms);
+    let (metrics, fares) = (ingest::Metrics::default(), diagnoser::Fares::default());
+    let page = Page::of("all")
+        .with(&metrics)
+        .with(&**aggregator.metrics())
+        .with(fares.metrics())
+        .with(&metrics.conserved(aggregator.metrics()))
+        .of_store(&store, now_ms)
+        .for_readers(auth.clone());
     let ingest = ingest::router(ingest::Deps {
         sink: Sink::Aggregator(aggregator.clone()),
         auth: auth.clone(),
         settings: ingest_settings,
+        metrics,
         now: now_ms,
     });
     let api = api::router(api::Deps { store: store.clone(), auth, now: now_ms });
-    let health = health::router(Checks::of(&aggregator));
+    let health = health::router(Checks::of(&aggregator)).merge(page.router());
     let router = ingest.merge(api).merge(health).fallback(problem::not_found);
 
     let mut telling = Telling::start(alerts, &store, &aggregator)?;
@@ -82,7 +92,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
         aggregator.clone(),
         now_ms,
         Fleet::of(Arc::new(topology)),
-        diagnoser::Fares::default(),
+        fares,
         stop_judging.clone(),
     );
     let mut judging = tokio::spawn(judging);

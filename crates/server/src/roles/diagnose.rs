@@ -15,6 +15,8 @@ use crate::alert;
 use crate::clock::now_ms;
 use crate::diagnoser::{self, Fleet};
 use crate::health::{self, Check, Checks};
+use crate::ingest::Auth;
+use crate::metrics::Page;
 use crate::store::{Location, Retention};
 
 /// What a diagnoser needs.
@@ -48,7 +50,9 @@ pub async fn diagnoser(cfg: Diagnosing, shutdown: CancellationToken) -> anyhow::
     let started = super::writers(&store, settings, &served, &shutdown).await?;
     let Some((aggregator, mut writer)) = started else { return Ok(()) };
     let fares = diagnoser::Fares::default();
-    served.open_for_health(checks(&aggregator, fares.clone()));
+    let page = Page::of("diagnoser").with(&**aggregator.metrics()).with(fares.metrics());
+    let page = page.of_store(&store, now_ms).for_readers(Auth::new(store.tokens(), now_ms));
+    served.open(page.router(), checks(&aggregator, fares.clone()));
 
     let mut telling = Telling::start(cfg.alerts, &store, &aggregator)?;
     let stop = shutdown.child_token();

@@ -56,11 +56,6 @@ impl Served {
         *self.slot.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = what.to_owned();
     }
 
-    /// Tells the role's health from now on, and nothing else.
-    pub(super) fn open_for_health(&self, checks: Checks) {
-        self.open(Router::new(), checks);
-    }
-
     /// Serves this from now on, and the role's health.
     pub(super) fn open(&self, router: Router, checks: Checks) {
         let router = router.merge(health::router(checks)).fallback(problem::not_found);

@@ -8,6 +8,7 @@ use crate::bus::{self, Publisher, publish};
 use crate::clock::now_ms;
 use crate::health::{Check, Checks};
 use crate::ingest::{self, Auth, Sink};
+use crate::metrics::Page;
 use crate::store::Location;
 
 /// What an ingest needs.
@@ -37,12 +38,16 @@ pub async fn ingest(cfg: Taking, shutdown: CancellationToken) -> anyhow::Result<
     let start = || Publisher::start(&bus, publish::Settings::default());
     let started = super::patiently(start, super::bus_passes, &served, &shutdown).await?;
     let Some(publisher) = started else { return Ok(()) };
+    let (auth, metrics) = (Auth::new(store.tokens(), now_ms), ingest::Metrics::default());
+    let page = Page::of("ingest").with(&metrics).with(&publisher).for_readers(auth.clone());
     let router = ingest::router(ingest::Deps {
         sink: Sink::Bus(publisher.clone()),
-        auth: Auth::new(store.tokens(), now_ms),
+        auth,
         settings: ingest::Settings::default(),
+        metrics,
         now: now_ms,
     });
+    let router = router.merge(page.router());
     served.open(router, checks(publisher));
     shutdown.cancelled().await;
     served.close().await;

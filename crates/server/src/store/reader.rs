@@ -24,6 +24,17 @@ enum Backend {
     Postgres(postgres::Reader),
 }
 
+/// What a table takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSize {
+    /// Its name; of an embedded store all together.
+    pub table: String,
+    /// With its indexes.
+    pub bytes: i64,
+    /// How many parts it has; 0 where it is one piece.
+    pub partitions: i64,
+}
+
 /// A client and one of its targets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cell {
@@ -214,6 +225,22 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.detector_state(before_ms),
             Backend::Postgres(reader) => reader.detector_state(before_ms),
+        }
+    }
+
+    /// Clients that were seen since a moment, and those of them that have not been since another.
+    pub fn fleet_size(&self, from_ms: i64, silent_ms: i64) -> Result<(i64, i64), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.fleet_size(from_ms, silent_ms),
+            Backend::Postgres(reader) => reader.fleet_size(from_ms, silent_ms),
+        }
+    }
+
+    /// What each table takes, with its indexes.
+    pub fn sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.sizes(),
+            Backend::Postgres(reader) => reader.sizes(),
         }
     }
 

@@ -187,6 +187,7 @@ impl Platform {
         let read_token = tokens.create("*", Scope::Read, None).unwrap();
         let auth = Auth::new(tokens, parts.auth_now);
         let ingest = ingest::router(ingest::Deps {
+            metrics: ingest::Metrics::default(),
             sink: bus.map_or_else(|| Sink::Aggregator(running.aggregator.clone()), Sink::Bus),
             auth: auth.clone(),
             settings: parts.ingest,

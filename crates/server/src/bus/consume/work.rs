@@ -69,6 +69,9 @@ impl Work {
         // Without a reply subject of JetStream's it came from elsewhere.
         let info = delivery.info().ok()?;
         let sequence = info.stream_sequence;
+        if info.delivered > 1 {
+            self.health.update(|fares| fares.redelivered += 1);
+        }
         let id = format!("{}-{sequence}-{}", info.stream, info.published.unix_timestamp_nanos());
         let subject = delivery.subject.to_string();
         let payload = delivery.payload.clone();
@@ -129,6 +132,9 @@ impl Work {
         let letters = match Message::read(&begun.payload) {
             Ok(message) => {
                 let outcome = self.counter.count(&message, &self.stop).await?;
+                let since = (self.now)().saturating_sub(message.received_ms);
+                let since = Duration::from_millis(u64::try_from(since).unwrap_or(0));
+                self.counter.metrics().received(outcome.counted, since);
                 self.health.update(|fares| {
                     fares.counted += outcome.counted as u64;
                     fares.duplicates += outcome.duplicates as u64;

@@ -97,6 +97,7 @@ impl Fleet {
         self.next = Some(begin_ms.div_euclid(MINUTE_MS));
         self.told = told_since(reader, begin_ms)?;
         let found = Detected { reopened: minutes, ..Detected::default() };
+        self.again = false;
         self.back = Some(Back { from_ms, still: BTreeSet::new(), found });
         Ok(Some(Detected::default()))
     }

@@ -7,7 +7,7 @@ use model::ClientId;
 use super::connection::Connection;
 use super::time::Time;
 use super::{Failure, Reader};
-use crate::store::StoreError;
+use crate::store::{StoreError, TableSize};
 
 /// The integer key of each client, and when it was last seen, remembered over transactions.
 ///
@@ -94,5 +94,39 @@ impl Reader {
         );
         let rows = rows.map_err(StoreError::postgres("look for clients"))?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    pub(crate) fn fleet_size(
+        &self,
+        from_ms: i64,
+        silent_ms: i64,
+    ) -> Result<(i64, i64), StoreError> {
+        let row = self.conn.borrow().query_one(
+            "SELECT count(*), count(*) FILTER (WHERE last_seen < $2) FROM clients
+             WHERE last_seen >= $1",
+            &[&Time(from_ms), &Time(silent_ms)],
+        );
+        let row = row.map_err(StoreError::postgres("count clients"))?;
+        Ok((row.get(0), row.get(1)))
+    }
+
+    pub(crate) fn sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        let rows = self.conn.borrow().query(
+            "SELECT coalesce(parent.relname, one.relname)::text,
+                    sum(pg_total_relation_size(one.oid))::bigint, count(parent.oid)
+             FROM pg_class one
+             LEFT JOIN pg_inherits ON inhrelid = one.oid
+             LEFT JOIN pg_class parent ON parent.oid = inhparent
+             WHERE one.relkind = 'r' AND one.relnamespace = current_schema()::regnamespace
+             GROUP BY 1 ORDER BY 1",
+            &[],
+        );
+        let rows = rows.map_err(StoreError::postgres("look at the sizes of tables"))?;
+        let of = |row: &tokio_postgres::Row| TableSize {
+            table: row.get(0),
+            bytes: row.get(1),
+            partitions: row.get(2),
+        };
+        Ok(rows.iter().map(of).collect())
     }
 }
