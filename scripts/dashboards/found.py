@@ -203,8 +203,8 @@ def platform() -> Json:
             ),
             number(
                 "Dead letters",
-                "Messages that could not be counted.",
-                promql("max(qoe_bus_dead_letter_messages)", instant=True),
+                "What could not be counted and was laid aside, in the time shown.",
+                promql("sum(increase(qoe_aggregator_dead_lettered_events_total[$__range]))", instant=True),
                 "short",
                 1,
             ),
@@ -260,7 +260,8 @@ def platform() -> Json:
                 "Lost ways",
                 "A second.",
                 [
-                    promql(rate("qoe_bus_dead_letters_total", " by (reason) "), "dead letter: {{reason}}"),
+                    promql(rate("qoe_aggregator_dead_lettered_events_total"), "laid aside"),
+                    promql(rate("qoe_bus_missing_messages_total"), "gone from the stream"),
                     promql(rate("qoe_bus_redelivered_messages_total"), "delivered again"),
                     promql(rate("qoe_bus_publish_failures_total"), "not published"),
                     promql(rate("qoe_store_failures_total", " by (role) "), "store: {{role}}"),
@@ -295,11 +296,8 @@ def platform() -> Json:
             ),
             lines(
                 "Tables",
-                "Bytes with their indexes, and the bytes of the stream.",
-                [
-                    promql("max by (table) (qoe_store_table_bytes)", "{{table}}"),
-                    promql("max(qoe_bus_stream_bytes)", "stream"),
-                ],
+                "Bytes with their indexes.",
+                [promql("max by (table) (qoe_store_table_bytes)", "{{table}}")],
                 "bytes",
             ),
             lines(
@@ -318,12 +316,9 @@ def platform() -> Json:
                 "short",
             ),
             lines(
-                "Notices",
-                "Within the hour, and how many wait.",
-                [
-                    promql("sum by (result) (increase(qoe_alert_notices_total[1h]))", "{{result}}"),
-                    promql("max(qoe_alert_waiting_notices)", "waiting"),
-                ],
+                "Messages about incidents",
+                "Within the hour, by how sending them went.",
+                [promql("sum by (result) (increase(qoe_alert_messages_total[1h]))", "{{result}}")],
                 "short",
             ),
             lines(
@@ -340,9 +335,8 @@ def platform() -> Json:
             ),
             lines(
                 "Connections",
-                "To ingest, and to the database.",
+                "To the database, and files that are open, sockets among them.",
                 [
-                    promql("sum(qoe_ingest_connections)", "ingest"),
                     promql("sum by (role) (qoe_store_connections)", "database: {{role}}"),
                     promql('process_open_fds{job="qoe"}', "files: {{role}}"),
                 ],

@@ -24,6 +24,7 @@ mod running;
 mod simulate;
 mod site;
 mod spool;
+mod stack;
 mod tidy;
 mod up;
 mod upgrade;
