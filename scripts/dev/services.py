@@ -109,7 +109,11 @@ def measured(settings: Settings, qoe: Program) -> list[Service]:
     measure += ["--spool", str(home / "spool")]
     for path in TARGET_PATHS:
         measure += ["--target", f"https://target.test:{settings.port('TARGET_HTTPS_PORT')}{path}"]
-    probe = Service("probe", measure, "", "measures the target each 5 s, as client dev", lambda: True)
+    where = ""
+    if qoe.probe_tells_metrics():
+        where = settings.url("PROBE_PORT")
+        measure += ["--metrics", here("PROBE_PORT")]
+    probe = Service("probe", measure, where, "measures the target each 5 s, as client dev", lambda: True)
     return [target, probe]
 
 
@@ -123,7 +127,10 @@ def prometheus(settings: Settings, qoe: Program, program: str) -> Service:
     shutil.copytree(ROOT / "deploy/prometheus/rules", config / "rules")
     write_secret(config / "scrape.token", (qoe.secrets / "read.token").read_text())
     targets = ""
-    for role in ("ingest", "aggregator", "diagnoser", "api", "probe"):
+    scraped = ["ingest", "aggregator", "diagnoser", "api"]
+    if qoe.probe_tells_metrics():
+        scraped.append("probe")
+    for role in scraped:
         address = f"127.0.0.1:{settings.port(f'{role.upper()}_PORT')}"
         targets += f"- targets: ['{address}']\n  labels: {{role: {role}}}\n"
     (config / "targets/qoe.yml").write_text(targets)
