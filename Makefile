@@ -12,10 +12,36 @@ DIST = $(CARGO_TARGET_DIR)/dist
 PACKAGING = $(DIST)/packaging
 
 .DEFAULT_GOAL := help
-.PHONY: help build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection fuzz chaos chaos-mutants servers install packages clean
+.PHONY: help dev up down logs migrate migrate-up migrate-down migrate-create dashboards build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection fuzz chaos chaos-mutants servers install packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+dev: build up ## Build and start everything: servers, roles, a target, a probe (with Docker, or natively)
+
+up: ## The same with what was built before; ports from the environment (.env.example)
+	@QOE=$(QOE) python3 scripts/dev up
+
+down: ## End everything that dev started, whatever became of it
+	@QOE=$(QOE) python3 scripts/dev down
+
+logs: ## Follow the logs of all of it
+	@QOE=$(QOE) python3 scripts/dev logs
+
+migrate: migrate-up ## The same as migrate-up
+
+migrate-up: ## Bring the tables of the running stack to the program's version
+	@QOE=$(QOE) python3 scripts/dev migrate up
+
+migrate-down: ## Take them back to version TO; what newer tables hold is lost (TO=7)
+	@test -n "$(TO)" || { echo "say to which version: make migrate-down TO=7"; exit 2; }
+	@QOE=$(QOE) python3 scripts/dev migrate down --to $(TO) --yes
+
+migrate-create: ## Make the files of the next migration, for both stores (NAME=client_notes)
+	@python3 scripts/dev migrate-create "$(NAME)"
+
+dashboards: ## Write the Grafana dashboards anew from scripts/dashboards
+	@python3 scripts/dashboards
 
 build: ## Build the qoe program (release profile)
 	$(CARGO) build --locked --release -p qoe
@@ -104,5 +130,6 @@ packages: ## Build deb and rpm packages of qoe and qoe-probe, where cargo-deb an
 		else echo "cargo-generate-rpm is not installed: no $$package.rpm (cargo install cargo-generate-rpm --locked)"; fi; \
 	done
 
-clean: ## Delete what was built
+clean: ## Delete what was built, and what the development stack kept: databases, streams, logs
+	@QOE=$(QOE) python3 scripts/dev clean
 	$(CARGO) clean

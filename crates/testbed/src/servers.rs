@@ -38,6 +38,14 @@ pub fn free_port() -> anyhow::Result<u16> {
     bail!("no port of {PORTS:?} is free");
 }
 
+/// The program of this name that the servers here would be started from.
+///
+/// # Errors
+/// Where there is none.
+pub fn program(name: &str) -> anyhow::Result<std::path::PathBuf> {
+    find::program(name, |_| true)
+}
+
 /// Waits until `ready` says so; the server's own log tells why it never was.
 fn wait_until(what: &str, log: &Path, mut ready: impl FnMut() -> bool) -> anyhow::Result<()> {
     let began = Instant::now();

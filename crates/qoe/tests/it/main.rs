@@ -25,6 +25,7 @@ mod running;
 mod simulate;
 mod site;
 mod spool;
+mod stack;
 mod tidy;
 mod traces;
 mod up;

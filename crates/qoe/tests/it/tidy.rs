@@ -148,7 +148,7 @@ fn is_path(text: &str) -> bool {
 }
 
 /// Every Rust file below a folder, with its text.
-fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
+pub(crate) fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -220,6 +220,15 @@ impl Database {
         Ok(Client::connect(&self.url(), NoTls)?)
     }
 
+    /// Connects to it as another role than the one that owns everything. Blocks.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub fn connect_as(&self, role: &str, password: &str) -> anyhow::Result<Client> {
+        let mut config: ::postgres::Config = self.url().parse()?;
+        Ok(config.user(role).password(password).connect(NoTls)?)
+    }
+
     fn administer(&self, statement: &str) -> anyhow::Result<()> {
         // The client brings a runtime of its own, which must not meet the caller's.
         let url = format!("{}/postgres", self.server_url);
