@@ -9,7 +9,7 @@ use utoipa::PartialSchema;
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
-    ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, Schema, SchemaType, Type,
+    AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, Schema, SchemaType, Type,
 };
 
 /// The body of a request: one event, or an array of events.
@@ -41,9 +41,10 @@ pub(crate) struct EventV1_0 {
     schema_version: V1_0,
     #[serde(flatten)]
     event: Event,
-    /// Required where `error_stage` is absent, with the first four in it.
     #[schema(nullable)]
     timings: Option<Timings>,
+    #[serde(flatten)]
+    needed: TimedOrFailed1_0,
 }
 
 /// A measurement, version 1.1: `null` or absent is "not measured", and 0 is a measured zero. At most
@@ -54,8 +55,9 @@ pub(crate) struct EventV1_1 {
     schema_version: V1_1,
     #[serde(flatten)]
     event: Event,
-    /// Required where `error_stage` is absent, with `tcp_ms` and `http_ttfb_ms`.
     timings: Option<Timings>,
+    #[serde(flatten)]
+    needed: TimedOrFailed1_1,
     #[serde(flatten)]
     beside: Beside,
 }
@@ -70,6 +72,43 @@ enum V1_0 {
 enum V1_1 {
     #[schema(rename = "1.1")]
     V,
+}
+
+/// What an event of 1.0 needs to have.
+struct TimedOrFailed1_0;
+
+/// What an event of 1.1 needs to have.
+struct TimedOrFailed1_1;
+
+impl PartialSchema for TimedOrFailed1_0 {
+    fn schema() -> RefOr<Schema> {
+        timed_or_failed(&["dns_ms", "tcp_ms", "tls_ms", "http_ttfb_ms"])
+    }
+}
+
+impl ToSchema for TimedOrFailed1_0 {}
+
+impl PartialSchema for TimedOrFailed1_1 {
+    fn schema() -> RefOr<Schema> {
+        timed_or_failed(&["tcp_ms", "http_ttfb_ms"])
+    }
+}
+
+impl ToSchema for TimedOrFailed1_1 {}
+
+fn timed_or_failed(names: &[&str]) -> RefOr<Schema> {
+    let object = || ObjectBuilder::new().schema_type(Type::Object);
+    let of = |kind| ObjectBuilder::new().schema_type(kind);
+    let timings = names.iter().fold(object(), |timings, name| {
+        timings.property(*name, of(Type::Number).minimum(Some(0))).required(*name)
+    });
+    let timed = object().property("timings", timings).required("timings");
+    let failed = object().property("error_stage", of(Type::String)).required("error_stage");
+    AnyOfBuilder::new()
+        .item(timed)
+        .item(failed)
+        .description(Some(format!("`timings` with {}, unless it failed.", names.join(", "))))
+        .into()
 }
 
 /// What events of every version have.
