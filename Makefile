@@ -12,7 +12,7 @@ DIST = $(CARGO_TARGET_DIR)/dist
 PACKAGING = $(DIST)/packaging
 
 .DEFAULT_GOAL := help
-.PHONY: help dev up down logs migrate migrate-up migrate-down migrate-create dashboards build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection fuzz chaos chaos-mutants servers install packages clean
+.PHONY: help dev up down logs migrate migrate-up migrate-down migrate-create dashboards build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection check-api fuzz chaos chaos-mutants servers install packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,11 @@ check: ## What CI checks before the tests: format, lints, licences, documentatio
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny --locked)"; fi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+check-api: ## Hold the server against its OpenAPI document for a minute (Python packages from PyPI)
+	$(CARGO) build --locked -p qoe
+	@mkdir -p $(CACHE)
+	@scripts/schemathesis $(CARGO_TARGET_DIR)/debug/qoe $(CACHE)/schemathesis $(ARGS)
 
 bench: ## Print the ratios against SQLite, a bare handler, blackbox_exporter, curl and the packets
 	$(CARGO) build --locked --release -p qoe-probe -p qoe -p qoe-bench
