@@ -8,9 +8,11 @@ FUZZ_TARGETS ?= config dns http spool
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 QOE = $(CARGO_TARGET_DIR)/release/qoe
 PROBE = $(CARGO_TARGET_DIR)/$(HOST)/small/qoe-probe
+DIST = $(CARGO_TARGET_DIR)/dist
+PACKAGING = $(DIST)/packaging
 
 .DEFAULT_GOAL := help
-.PHONY: help dev up down logs migrate migrate-up migrate-down migrate-create dashboards build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection fuzz chaos chaos-mutants servers install clean
+.PHONY: help dev up down logs migrate migrate-up migrate-down migrate-create dashboards build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection fuzz chaos chaos-mutants servers install packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +112,23 @@ probe: ## Build qoe-probe small and static, for other people's machines
 install: ## Install qoe and qoe-probe for this user, with link-time optimisation
 	$(CARGO) install --locked --profile dist --path crates/qoe
 	$(CARGO) install --locked --profile dist --path crates/probe
+
+packages: ## Build deb and rpm packages of qoe and qoe-probe, where cargo-deb and cargo-generate-rpm are
+	$(CARGO) build --locked --profile dist -p qoe -p qoe-probe
+	@mkdir -p $(PACKAGING)/completions && rm -rf $(PACKAGING)/man
+	$(DIST)/qoe man $(PACKAGING)/man
+	$(DIST)/qoe completions bash > $(PACKAGING)/completions/qoe.bash
+	$(DIST)/qoe completions zsh > $(PACKAGING)/completions/_qoe
+	$(DIST)/qoe completions fish > $(PACKAGING)/completions/qoe.fish
+	@for package in qoe qoe-probe; do \
+		if command -v cargo-deb >/dev/null; then \
+			$(CARGO) deb --locked --no-build --no-strip --profile dist -p $$package -o $(CARGO_TARGET_DIR)/debian/ || exit 1; \
+		else echo "cargo-deb is not installed: no $$package.deb (cargo install cargo-deb --locked)"; fi; \
+		if command -v cargo-generate-rpm >/dev/null; then \
+			$(CARGO) generate-rpm --profile dist --target-dir $(CARGO_TARGET_DIR) \
+				-p crates/$$(echo $$package | sed 's/^qoe-//') || exit 1; \
+		else echo "cargo-generate-rpm is not installed: no $$package.rpm (cargo install cargo-generate-rpm --locked)"; fi; \
+	done
 
 clean: ## Delete what was built, and what the development stack kept: databases, streams, logs
 	@QOE=$(QOE) python3 scripts/dev clean

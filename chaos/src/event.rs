@@ -182,6 +182,7 @@ impl World {
             throughput_kbps: event.throughput.map(BitsPerSecond::as_kbps),
             upload_kbps: None,
             error_stage: event.failure,
+            traceparent: None,
             error_type: None,
             http_status: None,
             http_version: None,

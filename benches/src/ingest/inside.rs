@@ -54,6 +54,7 @@ async fn server(listener: TcpListener, data_dir: PathBuf) -> anyhow::Result<()> 
         local_client_id,
         alerts: None,
         topology: model::detect::Topology::default(),
+        collector: None,
     };
     all_in_one(cfg, at_end_of_input()).await
 }

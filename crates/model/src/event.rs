@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::stage::{ErrorStage, Metric};
+use crate::trace::Trace;
 use crate::units::{BitsPerSecond, Micros, Minute};
 
 /// Who measured: 1 to 255 characters without control characters.
@@ -94,6 +95,8 @@ pub struct Beside {
     pub resolver: Option<Arc<str>>,
     /// `remote_addr`.
     pub address: Option<Arc<str>>,
+    /// `traceparent`, where the trace is to be kept.
+    pub trace: Option<Trace>,
 }
 
 /// A checked event.

@@ -12,10 +12,12 @@ pub mod event;
 pub mod score;
 pub mod sketch;
 pub mod stage;
+pub mod trace;
 pub mod units;
 pub mod window;
 pub mod wire;
 
 pub use event::{ClientId, Event, Gap, SchemaVersion, Target};
 pub use stage::{ErrorStage, Metric, Stage};
+pub use trace::Trace;
 pub use units::{BitsPerSecond, Micros, Minute};

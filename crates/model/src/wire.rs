@@ -38,6 +38,9 @@ pub struct WireEvent {
     /// Why, as a W3C Network Error Logging type.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_type: Option<String>,
+    /// W3C Trace Context, where somebody keeps the trace of this measurement.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub traceparent: Option<String>,
     /// Status of the response.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub http_status: Option<u16>,

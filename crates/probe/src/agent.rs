@@ -95,6 +95,8 @@ pub struct Config {
     pub options: Options,
     /// Who measures.
     pub identity: Identity,
+    /// Share of the measurements whose traces servers are asked to keep, 0 to 1.
+    pub trace_share: f64,
     /// Where events go; `None` only shows them to the observer.
     pub ingest: Option<Ingest>,
     /// The folder they wait in; `None` for in memory, where they are lost with the process.

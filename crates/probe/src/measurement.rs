@@ -254,6 +254,7 @@ impl Measurement {
             upload_kbps: self.upload.map(|t| bits_to_kbps(t.bits_per_second)),
             error_stage: failure.map(|f| f.stage),
             error_type: failure.map(|f| f.kind.to_owned()),
+            traceparent: None,
             http_status: self.status,
             // The contract knows no 1.0, and an event that says so would be refused.
             http_version: self.http_version.filter(|v| *v != "1.0").map(str::to_owned),

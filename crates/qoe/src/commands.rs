@@ -34,12 +34,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use tokio::runtime::{Builder, Runtime};
 
 use ::probe::parse_span;
 use model::detect::Topology;
 use server::alert::config as alerts;
+use server::trace::{BadEndpoint, Endpoint};
 
 use crate::cli::Options;
 use crate::exit::Outcome;
@@ -81,6 +82,13 @@ impl Context {
         let Some(path) = flag.or(self.settings.alerts.as_deref()) else { return Ok(None) };
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         Ok(Some(Arc::new(alerts::Config::load(path, credentials.as_deref())?)))
+    }
+
+    /// Where traces go: the flag's, or the settings'.
+    pub(crate) fn collector(&self, flag: Option<&Endpoint>) -> anyhow::Result<Option<Endpoint>> {
+        let set = self.settings.otlp.as_deref().map(str::parse).transpose();
+        let set = set.map_err(|wrong: BadEndpoint| anyhow!("setting otlp: {wrong}"))?;
+        Ok(flag.cloned().or(set))
     }
 
     /// The data directory: the flag's, the settings', or the user's own.

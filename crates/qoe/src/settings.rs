@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) keep_ids: Option<Duration>,
     /// The file that says who is told of incidents.
     pub(crate) alerts: Option<PathBuf>,
+    /// A collector that traces go to.
+    pub(crate) otlp: Option<String>,
     /// What the probe measures.
     pub(crate) targets: Vec<String>,
     /// How often it measures each.

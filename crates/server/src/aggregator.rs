@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use model::Event;
+use opentelemetry::KeyValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::bus::Refused;
@@ -32,6 +33,8 @@ pub struct Aggregator {
     room: Arc<Semaphore>,
     settings: Settings,
     metrics: Arc<Metrics>,
+    /// The database is a server.
+    shared: bool,
 }
 
 /// The way to one of them.
@@ -127,7 +130,8 @@ impl Aggregator {
             threads.start(writer, queue, settings, Arc::clone(&health), told, duties);
             writers.push(Way { commands, health });
         }
-        Ok((Self { writers, room, settings, metrics }, threads))
+        let shared = matches!(store.location(), Location::Postgres(_));
+        Ok((Self { writers, room, settings, metrics, shared }, threads))
     }
 
     /// Counts the events, each once, and resolves after the commit (the last one, where they go to
@@ -197,6 +201,15 @@ impl Aggregator {
         let (answer, written) = oneshot::channel();
         self.writers[0].send(Command::Roll { rolled, answer })?;
         written.await.unwrap_or(Err(Unavailable::Closed))
+    }
+
+    /// What a trace says of its store, by the names of OpenTelemetry's semantic conventions.
+    pub(crate) fn span_attributes(&self) -> Vec<KeyValue> {
+        let system = if self.shared { "postgresql" } else { "sqlite" };
+        vec![
+            KeyValue::new("db.system.name", system),
+            KeyValue::new("db.operation.name", "count events"),
+        ]
     }
 
     /// What is told of it.

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use opentelemetry::KeyValue;
+
 pub mod connect;
 pub mod consume;
 mod count;
@@ -173,4 +175,13 @@ pub enum Refused {
     /// Whatever else.
     #[error("{0}")]
     Other(String),
+}
+
+/// What a trace says of the bus, by the names of OpenTelemetry's semantic conventions.
+pub(crate) fn span_attributes(operation: &'static str) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("messaging.system", "nats"),
+        KeyValue::new("messaging.operation.type", operation),
+        KeyValue::new("messaging.destination.name", "events"),
+    ]
 }

@@ -13,11 +13,13 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use model::ClientId;
 use model::decode::{Accepted, BodyError, Code, Decoded, Limits, Media, Rejection};
+use opentelemetry::KeyValue;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::aggregator::Unavailable;
 use crate::store::Scope;
+use crate::trace::{Step, Tracer};
 use body::{Body, ByteLimits};
 use problem::Problem;
 use rate::RateLimiter;
@@ -48,6 +50,8 @@ pub struct Deps {
     pub settings: Settings,
     /// What is told of it.
     pub metrics: Metrics,
+    /// Where traces go.
+    pub tracer: Tracer,
     /// The time in milliseconds since the Unix epoch.
     pub now: fn() -> i64,
 }
@@ -140,6 +144,7 @@ impl Ingest {
     }
 
     async fn take(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {
+        let began = Instant::now();
         let token = self.deps.auth.authenticate(request.headers(), Scope::Ingest).await?;
         let speaks_for = token.client_id.as_str();
         self.rate.check(speaks_for)?;
@@ -162,8 +167,18 @@ impl Ingest {
         if events.is_empty() {
             return Err(nothing_accepted(rejected));
         }
-        let accepted = events.len();
+        let (accepted, tracer) = (events.len(), &self.deps.tracer);
+        let traced = tracer.traced(events.iter().map(|taken| &taken.event));
+        if !traced.is_empty() {
+            tracer.measured(events.iter().map(|taken| &taken.event));
+        }
+        let handed = Instant::now();
         let duplicates = self.deps.sink.submit(body, events).await.map_err(|e| unavailable(&e))?;
+        if !traced.is_empty() {
+            let (step, attributes) = self.deps.sink.step();
+            tracer.stepped(&traced, step, handed.elapsed(), &attributes);
+            tracer.stepped(&traced, Step::Receive, began.elapsed(), &request_attributes());
+        }
         self.deps.metrics.accepted(accepted);
         rejected.iter().for_each(|one| self.deps.metrics.rejected(one));
         let answer = Answer { accepted, duplicates, rejected: &rejected };
@@ -204,6 +219,15 @@ impl Ingest {
             },
         }
     }
+}
+
+/// By the names of OpenTelemetry's semantic conventions.
+fn request_attributes() -> [KeyValue; 3] {
+    [
+        KeyValue::new("http.request.method", "POST"),
+        KeyValue::new("http.route", "/v1/events"),
+        KeyValue::new("http.response.status_code", i64::from(StatusCode::ACCEPTED.as_u16())),
+    ]
 }
 
 /// Parts the events a token may bring from those of other clients, which are rejected.

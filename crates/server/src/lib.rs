@@ -17,3 +17,4 @@ pub mod roles;
 pub mod rollup;
 pub mod store;
 pub mod topology;
+pub mod trace;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aggregator::{self, Aggregator, WriterThreads};
 use crate::bus::{self, Bus, BusError};
 use crate::store::{Class, Location, Store, StoreError};
+use crate::trace::{self, Tracer};
 
 mod aggregate;
 mod all_in_one;
@@ -34,6 +35,17 @@ use door::Served;
 
 /// Between two attempts to reach a server.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Where traces go: to the collector that is named, if one is.
+fn tracer(collector: Option<&trace::Endpoint>, role: &'static str) -> anyhow::Result<Tracer> {
+    collector.map(|endpoint| Tracer::to(endpoint, role)).transpose().map(Option::unwrap_or_default)
+}
+
+/// Sends the traces that wait.
+async fn finish(tracer: Tracer) {
+    // It waits for the collector, and a thread of the runtime is to send them.
+    let _ = tokio::task::spawn_blocking(move || tracer.finish()).await;
+}
 
 /// The store, once its server answers and has tables; `None` where it was told to stop before.
 async fn store(

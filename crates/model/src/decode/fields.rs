@@ -8,6 +8,7 @@ use super::rejection::{Code, Fault, Refused};
 use super::{Limits, Overflow, later};
 use crate::event::{ClientId, Event, SchemaVersion, Target, Timings};
 use crate::stage::ErrorStage;
+use crate::trace::Trace;
 use crate::units::{BitsPerSecond, Micros};
 
 /// Every field of an event in the contract's order; those of version 1.1 come last, then ours.
@@ -129,14 +130,19 @@ fn check(
     let failure = given(*error_stage).map(stage).transpose()?;
     let timings = read_timings(version, failure, *timings)?;
     let throughput = throughput(version, *throughput_kbps)?;
-    for (value, path) in [(traceparent, "traceparent"), (tracestate, "tracestate")] {
-        given(*value).map(|value| check::text(value, path)).transpose()?;
-    }
-    let of_probe = match version {
+    let text = |value: &Option<&'_ str>, path| {
+        given(*value).map(|value| check::text(value, path).map(Cow::into_owned)).transpose()
+    };
+    let trace = text(traceparent, "traceparent")?.and_then(|text| Trace::parse(&text));
+    text(tracestate, "tracestate")?;
+    let mut of_probe = match version {
         SchemaVersion::V1_0 => later::OfProbe::default(),
         SchemaVersion::V1_1 => later::check(later)?,
     };
     in_time(ts_ms, now_ms, limits)?;
+    if trace.is_some() {
+        of_probe.beside.get_or_insert_default().trace = trace;
+    }
     Ok(Event {
         id,
         client: ClientId::trusted(client),

@@ -46,7 +46,8 @@ struct Names(Vec<(Arc<str>, u64)>);
 impl Facts {
     pub(super) fn fold(&mut self, event: &Event) {
         let Some(beside) = event.beside.as_deref() else { return };
-        let Beside { certificate, loaded, silent: _, site, isp, resolver, address } = beside;
+        let Beside { certificate, loaded, silent: _, site, isp, resolver, address, trace: _ } =
+            beside;
         let failed = *certificate && event.failure == Some(ErrorStage::Tls);
         self.certificates = self.certificates.saturating_add(u64::from(failed));
         if let Some(loaded) = loaded {
@@ -214,6 +215,7 @@ mod tests {
                 isp,
                 resolver,
                 address,
+                trace: None,
             },
         )
     }

@@ -86,6 +86,10 @@ pub struct Agent {
     #[arg(long, env = "QOE_PROBE_LOAD_ON_METERED")]
     pub load_on_metered: bool,
 
+    /// Share of the measurements whose traces the servers keep, 0 to 1 [default: 0]
+    #[arg(long, value_name = "SHARE", env = "QOE_PROBE_TRACE_SHARE", value_parser = values::share)]
+    pub trace_share: Option<f64>,
+
     /// Folder that events wait in until the server has them; one probe each [default:
     /// $XDG_STATE_HOME/qoe/spool]
     #[arg(long, value_name = "DIR", env = "QOE_PROBE_SPOOL")]
@@ -165,6 +169,7 @@ impl Agent {
                 on_metered: self.load_on_metered || file.load_on_metered.unwrap_or(false),
             }),
             identity,
+            trace_share: self.trace_share.or(file.trace_share).unwrap_or(0.0),
             ingest: Some(Ingest {
                 url: ingest,
                 token: token_file.as_deref().map(read_token).transpose()?,

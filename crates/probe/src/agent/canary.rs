@@ -196,9 +196,10 @@ async fn loopback() -> Option<bool> {
 }
 
 /// Whether the way out is there: the interface of the default route is up, and its gateway
-/// answers or at least has an address on the link. `None` where that can't be told.
+/// answers or at least has an address on the link. `None` where that can't be told. The tables are
+/// this process' own: a service that sees processes alone (`ProcSubset=pid`) has no `/proc/net`.
 async fn gateway() -> Option<bool> {
-    let routes = fs::read_to_string("/proc/net/route").ok()?;
+    let routes = fs::read_to_string("/proc/self/net/route").ok()?;
     let (interface, gateway) = default_route(&routes)?;
     let state = fs::read_to_string(format!("/sys/class/net/{interface}/operstate"));
     if matches!(state.as_deref().map(str::trim), Ok("down" | "lowerlayerdown" | "notpresent")) {
@@ -210,7 +211,7 @@ async fn gateway() -> Option<bool> {
     match time::timeout(GATEWAY, connecting).await {
         Ok(outcome) => answered(outcome.map(drop)),
         Err(_) => {
-            let table = fs::read_to_string("/proc/net/arp").ok()?;
+            let table = fs::read_to_string("/proc/self/net/arp").ok()?;
             // A neighbour that is known may still be gone; one that can't be found is.
             neighbour(&table, gateway).filter(|known| !known)
         }

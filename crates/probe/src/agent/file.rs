@@ -53,6 +53,8 @@ pub(super) struct File {
     #[serde(deserialize_with = "daily_bytes")]
     pub(super) daily_bytes: Option<u64>,
     pub(super) load_on_metered: Option<bool>,
+    #[serde(deserialize_with = "share")]
+    pub(super) trace_share: Option<f64>,
     pub(super) spool: Option<PathBuf>,
     #[serde(deserialize_with = "spool_bytes")]
     pub(super) spool_bytes: Option<u64>,
@@ -220,7 +222,7 @@ impl Visitor<'_> for Text {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or a whole number")
+        f.write_str("a string or a number")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<String, E> {
@@ -228,6 +230,10 @@ impl Visitor<'_> for Text {
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<String, E> {
         Ok(number.to_string())
     }
 }
@@ -274,6 +280,10 @@ fn load_every<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D:
 
 fn daily_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     parsed(from, values::daily_bytes)
+}
+
+fn share<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    parsed(from, values::share)
 }
 
 fn spool_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {

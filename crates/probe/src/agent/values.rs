@@ -85,6 +85,12 @@ pub(super) fn echoes(text: &str) -> Result<u16, String> {
     number.ok_or_else(|| format!("`{text}` is not a number of echoes from 0 to {MOST_ECHOES}"))
 }
 
+/// A share of all, 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| format!("`{text}` is not a share from 0 to 1"))
+}
+
 /// Address families.
 pub(super) fn families(text: &str) -> Result<Families, String> {
     text.parse()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use model::Trace;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -104,6 +105,8 @@ impl Watch {
             let mut event = measurement.to_event(&self.config.identity);
             event.probe_trouble = troubles.iter().map(|t| t.as_str().to_owned()).collect();
             event.clock_offset_ms = self.counters.clock_offset_ms();
+            let trace = Trace::of(event.event_id, self.config.trace_share);
+            event.traceparent = trace.map(|trace| trace.traceparent());
             queue.push(&event);
         }
     }

@@ -56,7 +56,7 @@ fn checked(text: &str, path: &Path) -> anyhow::Result<String> {
 }
 
 fn host_name() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
 }
 
 /// The first label of a host name in lower-case letters, digits and dashes.

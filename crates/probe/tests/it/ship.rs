@@ -127,6 +127,7 @@ fn config(ingest: SocketAddr, target: url::Url) -> Config {
         throughput_every: None,
         echo: None,
         load: None,
+        trace_share: 0.0,
         options: options(),
         identity: Identity::named("probe-1"),
         spool: None,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use server::roles::{self, Aggregating};
+use server::trace::Endpoint;
 
 use super::door::{self, DoorArgs};
 use super::places::{BusArgs, DatabaseArgs};
@@ -21,6 +22,10 @@ pub(crate) struct Args {
     database: DatabaseArgs,
     #[command(flatten)]
     door: DoorArgs,
+    /// A collector that traces go to, http://HOST:4318 or grpc://HOST:4317; which measurements are traced
+    /// is said by the probes [default: none]
+    #[arg(long, value_name = "URL")]
+    otlp: Option<Endpoint>,
     /// Connections that write to the database at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     writers: u8,
@@ -48,6 +53,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             bus: args.bus.connect("qoe aggregator", args.database.allow_data_loss, context)?,
             store: args.database.location(context)?,
             door: args.door.open(8462, context).await?,
+            collector: context.collector(args.otlp.as_ref())?,
             writers: args.writers.into(),
             keep_ids: context.keep_ids(args.keep_ids),
             takeover: args.takeover,

@@ -1,6 +1,7 @@
 //! `qoe ingest`: events over HTTP onto the bus, for any number of probes.
 
 use server::roles::{self, Taking};
+use server::trace::Endpoint;
 
 use super::Context;
 use super::door::{self, DoorArgs};
@@ -19,6 +20,10 @@ pub(crate) struct Args {
     database: DatabaseArgs,
     #[command(flatten)]
     door: DoorArgs,
+    /// A collector that traces go to, http://HOST:4318 or grpc://HOST:4317; which measurements are traced
+    /// is said by the probes [default: none]
+    #[arg(long, value_name = "URL")]
+    otlp: Option<Endpoint>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
@@ -28,6 +33,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             bus: args.bus.connect("qoe ingest", args.database.allow_data_loss, context)?,
             store: args.database.location(context)?,
             door: args.door.open(8460, context).await?,
+            collector: context.collector(args.otlp.as_ref())?,
         };
         door::announce(&role.door)?;
         roles::ingest(role, stop).await

@@ -11,6 +11,7 @@ use ::probe::{Identity, Options, agent, identity};
 use anyhow::{Context as _, anyhow, bail};
 use server::roles::{self, AllInOne, Door, LOCAL_INGEST_TOKEN};
 use server::store::Store;
+use server::trace::Endpoint;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,10 @@ pub(crate) struct Args {
     /// Who is where, a file: docs/diagnosis.md [default: what events say]
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
+    /// A collector that traces go to, http://HOST:4318 or grpc://HOST:4317; all that the probe of this
+    /// machine measures is traced then [default: none]
+    #[arg(long, value_name = "URL")]
+    otlp: Option<Endpoint>,
     /// DNS server the probe asks instead of the system's, with or without a port
     #[arg(long, value_name = "ADDR")]
     resolver: Option<Resolver>,
@@ -70,6 +75,8 @@ async fn up(args: &Args, context: &Context) -> Outcome {
     let probe = Probe::plan(args, settings)?;
     let alerts = context.alerts(args.alerts.as_deref())?;
     let topology = super::topology(args.topology.as_deref())?;
+    let collector = context.collector(args.otlp.as_ref())?;
+    let trace_share = if collector.is_some() { 1.0 } else { 0.0 };
     let door = args.door.open(8460, context).await?;
     let url = door::url(&door)?;
     let Door { listener, tls } = door;
@@ -92,6 +99,7 @@ async fn up(args: &Args, context: &Context) -> Outcome {
         local_client_id: client_id.clone(),
         alerts,
         topology,
+        collector,
     };
     // The server outlives the probe, which has measurements to hand in when it is stopped.
     let stop_server = CancellationToken::new();
@@ -99,7 +107,8 @@ async fn up(args: &Args, context: &Context) -> Outcome {
     let Some(token) = local_token(&dir, &server).await else { return ended(server.await) };
     output::print(&announce::where_to_look(&dir, &url, &probe.targets, context.style))?;
 
-    let config = probe.config(Identity::named(client_id), local_addr, token, dir.join(SPOOL))?;
+    let (identity, spool) = (Identity::named(client_id), dir.join(SPOOL));
+    let config = probe.config(identity, local_addr, token, spool, trace_share)?;
     let observer = announce::first_of_each(context.style);
     let mut probe = tokio::spawn(agent::run(config, Some(observer), stop.clone()));
     let summary = tokio::select! {
@@ -151,6 +160,7 @@ impl Probe {
         server: SocketAddr,
         token: String,
         spool: PathBuf,
+        trace_share: f64,
     ) -> anyhow::Result<agent::Config> {
         Ok(agent::Config {
             targets: self.targets.into_iter().map(Into::into).collect(),
@@ -158,6 +168,7 @@ impl Probe {
             throughput_every: self.throughput.then_some(THROUGHPUT_EVERY),
             echo: None,
             load: None,
+            trace_share,
             options: self.options,
             identity,
             spool: Some(spool),

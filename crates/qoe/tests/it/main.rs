@@ -1,6 +1,6 @@
 //! The `qoe` program as a person or a script meets it: its help, its exit codes, its server
-//! through a whole life, its roles on a real bus and database, and what a killed server owes to those
-//! it answered.
+//! through a whole life, its roles on a real bus and database, what a killed server owes to those
+//! it answered, and what there is to deploy it with.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -10,6 +10,7 @@ mod check;
 mod check_ends;
 mod compare;
 mod crash;
+mod deploy;
 mod diagnose;
 mod dlq;
 mod doctor;
@@ -26,5 +27,6 @@ mod site;
 mod spool;
 mod stack;
 mod tidy;
+mod traces;
 mod up;
 mod upgrade;

@@ -21,8 +21,8 @@ fn text(path: &str) -> String {
 
 /// A file of YAML, with its `<<` merged in.
 fn yaml(path: &str) -> Value {
-    let mut parsed: serde_yaml_ng::Value =
-        serde_yaml_ng::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut parsed: serde_norway::Value =
+        serde_norway::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     // What is merged in may have a `<<` of its own.
     parsed.apply_merge().unwrap();
     parsed.apply_merge().unwrap();

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::count::Counter;
 use super::{Bus, BusError, Health};
 use crate::aggregator::Aggregator;
+use crate::trace::Tracer;
 use work::Work;
 
 mod watchdog;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub look_every: Duration,
     /// How long messages at work are waited for at the end.
     pub drain: Duration,
+    /// Where traces go.
+    pub tracer: Tracer,
     /// The wall clock, milliseconds since the Unix epoch.
     pub now: fn() -> i64,
 }
@@ -55,6 +58,7 @@ impl Default for Settings {
             silence: Duration::from_secs(60),
             look_every: Duration::from_secs(2),
             drain: Duration::from_secs(8),
+            tracer: Tracer::default(),
             now: crate::clock::now_ms,
         }
     }
@@ -96,7 +100,13 @@ impl Consumer {
     ) -> Result<Self, BusError> {
         bus.check_streams().await?;
         let health = Health::default();
-        let counter = Counter::new(aggregator, &settings.limits, settings.events, health.clone());
+        let counter = Counter::new(
+            aggregator,
+            &settings.limits,
+            settings.events,
+            health.clone(),
+            settings.tracer.clone(),
+        );
         let consumer = Self { bus: bus.clone(), settings, health, counter };
         consumer.subscribe().await?;
         consumer.health.update(|fares| fares.connected = true);

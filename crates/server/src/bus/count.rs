@@ -14,6 +14,7 @@ use super::health::Health;
 use super::message::Message;
 use crate::aggregator::{Aggregator, Applied, Metrics, Unavailable};
 use crate::store::Class;
+use crate::trace::{Step, Tracer};
 
 /// What became of a message's events.
 #[derive(Debug, Default)]
@@ -45,6 +46,7 @@ pub(super) struct Counter {
     aggregator: Aggregator,
     limits: Arc<Limits>,
     health: Health,
+    tracer: Tracer,
     /// One permit an event that is read or waits for the store.
     room: Arc<Semaphore>,
     events: u32,
@@ -66,6 +68,7 @@ impl Counter {
         limits: &Limits,
         events: u32,
         health: Health,
+        tracer: Tracer,
     ) -> Self {
         let limits = Limits {
             max_age_ms: limits.max_age_ms.saturating_add(SLACK_MS),
@@ -73,7 +76,7 @@ impl Counter {
             ..limits.clone()
         };
         let room = Arc::new(Semaphore::new(events as usize));
-        Self { aggregator, limits: Arc::new(limits), health, room, events }
+        Self { aggregator, limits: Arc::new(limits), health, tracer, room, events }
     }
 
     /// What is told of what counts.
@@ -134,10 +137,19 @@ impl Counter {
                 _ => None,
             };
             let count = accepted.len();
+            let traced = self.tracer.traced(accepted.iter().map(|taken| &taken.event));
+            let began = Instant::now();
             let events = accepted.into_iter().map(|taken| taken.event).collect();
             // Not given up on a stop: what is queued in the writer is counted in any case.
             let error = match self.aggregator.submit(events).await {
                 Ok(Applied { duplicates }) => {
+                    if !traced.is_empty() {
+                        let took = began.elapsed();
+                        let store = self.aggregator.span_attributes();
+                        self.tracer.stepped(&traced, Step::Count { bus: true }, took, &store);
+                        let bus = super::span_attributes("process");
+                        self.tracer.stepped(&traced, Step::Process, took, &bus);
+                    }
                     return Some(Fate::Counted { events: count, duplicates });
                 }
                 Err(error) => error,

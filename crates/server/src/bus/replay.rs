@@ -15,6 +15,7 @@ use super::count::{Counter, Outcome};
 use super::message::Message;
 use super::{Bus, BusError, Health, StreamState};
 use crate::aggregator::Aggregator;
+use crate::trace::Tracer;
 
 /// From where on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub async fn replay_telling(
     let mut ended = consumer.cached_info().num_pending == 0;
     let mut messages = consumer.messages().await.map_err(|error| reading()(&error))?;
 
-    let counter = Counter::new(aggregator, limits, EVENTS, Health::default());
+    let counter = Counter::new(aggregator, limits, EVENTS, Health::default(), Tracer::default());
     let mut replayed = Replayed::default();
     let mut at_work = FuturesUnordered::new();
     while !ended || !at_work.is_empty() {

@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use model::decode::Accepted;
+use opentelemetry::KeyValue;
 
 use crate::aggregator::{Aggregator, Unavailable};
-use crate::bus::Publisher;
+use crate::bus::{self, Publisher};
+use crate::trace::Step;
 
 /// What makes events durable before a request is answered.
 #[derive(Clone)]
@@ -36,6 +38,16 @@ impl Sink {
                 Ok(Some(applied.duplicates))
             }
             Self::Bus(publisher) => publisher.submit(body, events).await.map(|()| None),
+        }
+    }
+
+    /// What a trace says of it.
+    pub(super) fn step(&self) -> (Step, Vec<KeyValue>) {
+        match self {
+            Self::Aggregator(aggregator) => {
+                (Step::Count { bus: false }, aggregator.span_attributes())
+            }
+            Self::Bus(_) => (Step::Publish, bus::span_attributes("send")),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::health::{self, Check, Checks};
 use crate::ingest::Auth;
 use crate::metrics::Page;
 use crate::store::{Location, Retention};
+use crate::trace;
 
 /// What an aggregator needs.
 pub struct Aggregating {
@@ -23,6 +24,8 @@ pub struct Aggregating {
     pub store: Location,
     /// Where its health is told.
     pub door: Door,
+    /// A collector that traces go to; nowhere where there is none.
+    pub collector: Option<trace::Endpoint>,
     /// How many threads write to the store.
     pub writers: usize,
     /// How long the ids of counted events are kept.
@@ -48,8 +51,13 @@ pub async fn aggregator(cfg: Aggregating, shutdown: CancellationToken) -> anyhow
     let Some(store) = super::store(&cfg.store, &served, &shutdown).await? else {
         return Ok(());
     };
-    let take =
-        consume::Settings { drain: DRAIN, ack_wait: cfg.takeover, ..consume::Settings::default() };
+    let tracer = super::tracer(cfg.collector.as_ref(), "aggregator")?;
+    let take = consume::Settings {
+        drain: DRAIN,
+        ack_wait: cfg.takeover,
+        tracer: tracer.clone(),
+        ..consume::Settings::default()
+    };
     // Each of these may find the server gone again.
     let horizon = || Horizon::of(&bus, take.limits.max_age_ms, cfg.keep_ids);
     match super::patiently(horizon, super::bus_passes, &served, &shutdown).await? {
@@ -88,6 +96,7 @@ pub async fn aggregator(cfg: Aggregating, shutdown: CancellationToken) -> anyhow
     let _ = janitor.await;
     served.close().await;
     bus.close().await;
+    super::finish(tracer).await;
     if broken {
         bail!("the writer panicked");
     }

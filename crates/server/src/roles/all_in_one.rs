@@ -22,6 +22,7 @@ use crate::ingest::accept::{self, AcceptLimits};
 use crate::ingest::{self, Auth, Sink, auth, problem};
 use crate::metrics::Page;
 use crate::store::{self, Retention, Scope, Store, Tokens, tokens};
+use crate::trace;
 
 /// Everything on one machine: ingest, aggregator, store, diagnoser and read API on one port.
 pub struct AllInOne {
@@ -39,6 +40,8 @@ pub struct AllInOne {
     pub alerts: Option<Arc<alert::config::Config>>,
     /// What is known of who is where.
     pub topology: Topology,
+    /// A collector that traces go to; nowhere where there is none.
+    pub collector: Option<trace::Endpoint>,
 }
 
 /// In the data directory: the token the local probe sends with, mode 0600.
@@ -49,7 +52,8 @@ pub const LOCAL_READ_TOKEN: &str = "local-read.token";
 /// Runs until `shutdown`, then stops accepting, lets requests in flight end, commits what was
 /// taken, and returns.
 pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let AllInOne { data_dir, listener, tls, local, local_client_id, alerts, topology } = cfg;
+    let AllInOne { data_dir, listener, tls, local, local_client_id, alerts, topology, collector } =
+        cfg;
     let ingest_settings = ingest::Settings::default();
     let settings = aggregator::Settings {
         retention: Retention::for_events_up_to(ingest_settings.events.max_age_ms),
@@ -66,6 +70,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
 
     let (aggregator, mut writer) = Aggregator::start(&store, settings)?;
     let auth = Auth::new(tokens, now_ms);
+    let tracer = super::tracer(collector.as_ref(), "all")?;
     let (metrics, fares) = (ingest::Metrics::default(), diagnoser::Fares::default());
     let page = Page::of("all")
         .with(&metrics)
@@ -79,6 +84,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
         auth: auth.clone(),
         settings: ingest_settings,
         metrics,
+        tracer: tracer.clone(),
         now: now_ms,
     });
     let api = api::router(api::Deps { store: store.clone(), auth, now: now_ms });
@@ -128,6 +134,7 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
     telling.finish().await?;
     aggregator.close();
     writer.finished().await;
+    super::finish(tracer).await;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::health::{Check, Checks};
 use crate::ingest::{self, Auth, Sink};
 use crate::metrics::Page;
 use crate::store::Location;
+use crate::trace;
 
 /// What an ingest needs.
 pub struct Taking {
@@ -19,6 +20,8 @@ pub struct Taking {
     pub store: Location,
     /// Where events come in.
     pub door: Door,
+    /// A collector that traces go to; nowhere where there is none.
+    pub collector: Option<trace::Endpoint>,
 }
 
 /// Takes events until `shutdown`; then stops accepting, lets requests in flight end, and returns.
@@ -38,6 +41,7 @@ pub async fn ingest(cfg: Taking, shutdown: CancellationToken) -> anyhow::Result<
     let start = || Publisher::start(&bus, publish::Settings::default());
     let started = super::patiently(start, super::bus_passes, &served, &shutdown).await?;
     let Some(publisher) = started else { return Ok(()) };
+    let tracer = super::tracer(cfg.collector.as_ref(), "ingest")?;
     let (auth, metrics) = (Auth::new(store.tokens(), now_ms), ingest::Metrics::default());
     let page = Page::of("ingest").with(&metrics).with(&publisher).for_readers(auth.clone());
     let router = ingest::router(ingest::Deps {
@@ -45,6 +49,7 @@ pub async fn ingest(cfg: Taking, shutdown: CancellationToken) -> anyhow::Result<
         auth,
         settings: ingest::Settings::default(),
         metrics,
+        tracer: tracer.clone(),
         now: now_ms,
     });
     let router = router.merge(page.router());
@@ -52,6 +57,7 @@ pub async fn ingest(cfg: Taking, shutdown: CancellationToken) -> anyhow::Result<
     shutdown.cancelled().await;
     served.close().await;
     bus.close().await;
+    super::finish(tracer).await;
     Ok(())
 }
 

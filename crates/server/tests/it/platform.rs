@@ -188,6 +188,7 @@ impl Platform {
         let auth = Auth::new(tokens, parts.auth_now);
         let ingest = ingest::router(ingest::Deps {
             metrics: ingest::Metrics::default(),
+            tracer: server::trace::Tracer::default(),
             sink: bus.map_or_else(|| Sink::Aggregator(running.aggregator.clone()), Sink::Bus),
             auth: auth.clone(),
             settings: parts.ingest,

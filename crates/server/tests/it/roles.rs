@@ -34,6 +34,7 @@ async fn start(dir: PathBuf, client_id: &str) -> Role {
         local_client_id,
         alerts: None,
         topology: Topology::default(),
+        collector: None,
     };
     Role { addr, ended: tokio::spawn(all_in_one(cfg, stop.clone())), stop }
 }

@@ -184,6 +184,7 @@ impl Events {
             throughput_kbps: sample.bps.map(ms),
             upload_kbps: None,
             error_stage: stage,
+            traceparent: None,
             error_type: sample.failure.map(|(_, kind)| kind.to_owned()),
             http_status: sample.status,
             http_version: sample.status.map(|_| if secured { "2" } else { "1.1" }.to_owned()),

@@ -71,6 +71,7 @@ impl World {
             local_client_id: CLIENTS[0].to_owned(),
             alerts: None,
             topology: Topology::default(),
+            collector: None,
         };
         let server = tokio::spawn(roles::all_in_one(role, stop_server.clone()));
         let options =
@@ -125,6 +126,7 @@ impl World {
                 throughput_every: Some(Duration::ZERO),
                 echo: None,
                 load: None,
+                trace_share: 0.0,
                 options: self.options.clone(),
                 identity: Identity::named(client),
                 spool: None,
