@@ -66,7 +66,7 @@ def number(
     title: str, says: str, target: Json, unit: str, bad_from: Optional[float] = None, width: int = 4
 ) -> Json:
     """One number; red from `bad_from` on."""
-    steps = [{"color": BLUE if bad_from is None else GREEN, "value": None}]
+    steps: List[Json] = [{"color": BLUE if bad_from is None else GREEN, "value": None}]
     if bad_from is not None:
         steps.append({"color": RED, "value": bad_from})
     defaults = {"thresholds": {"mode": "absolute", "steps": steps}, "noValue": "–"}

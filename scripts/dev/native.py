@@ -98,6 +98,9 @@ def migrate(settings: Settings, args: list[str]) -> None:
     if not (qoe.secrets / "database.url").exists():
         raise Trouble("there is no database yet: run `make dev`")
     print(qoe.run(["migrate", *args]).strip())
+    if args[:1] == ["up"]:
+        # Tables that came back are new ones.
+        postgres.find(settings).let_grafana_read()
 
 
 def _fetch_servers(settings: Settings) -> None:

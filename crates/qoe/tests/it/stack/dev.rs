@@ -38,13 +38,17 @@ impl Stack {
     }
 
     fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("python3");
         command.arg(root().join("scripts/dev")).args(args);
         command.env("DEV_MODE", "native").env("DEV_DIR", self.dir.path().join("dev"));
         command.env("DEV_ENV", self.env_file()).env("QOE", env!("CARGO_BIN_EXE_qoe"));
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.envs(self.ports.iter().map(|(name, port)| (name, port.to_string())));
-        command.output().unwrap()
+        command
     }
 
     /// The one line that it ends with.
@@ -190,4 +194,66 @@ fn what_is_in_its_way_is_said_in_a_sentence() {
     fs::set_permissions(stack.env_file(), fs::Permissions::from_mode(0o600)).unwrap();
     assert!(stack.refused(&["migrate-create", "No Name"]).contains("NAME="));
     assert!(stack.refused(&["migrate", "up"]).contains("make dev"));
+}
+
+/// A Docker whose engine answers, which notes what it is told and fails at `at` with `said`.
+fn docker(stack: &Stack, at: &str, said: &str) -> Command {
+    let bin = stack.dir.path().join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> {told}\ncase \"$*\" in {at}) echo '{said}' >&2; exit 1;; esac\n",
+        told = stack.dir.path().join("told").display()
+    );
+    fs::write(bin.join("docker"), script).unwrap();
+    fs::set_permissions(bin.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut up = stack.command(&["up"]);
+    up.env("PATH", path).env_remove("DEV_MODE");
+    up
+}
+
+#[test]
+fn with_docker_it_says_what_is_in_the_way_and_shows_no_secret() {
+    let stack = Stack::new();
+    for (at, said, why) in [
+        (
+            "'compose run --rm --no-TTY migrate'",
+            "password authentication failed for user qoe",
+            "another POSTGRES_PASSWORD",
+        ),
+        (
+            "'compose up --detach --wait postgres nats'",
+            "database files are incompatible with server",
+            "another PostgreSQL major version",
+        ),
+        (
+            "'compose up --detach --wait postgres nats'",
+            "Bind for 127.0.0.1:5432 failed: port is already allocated",
+            "POSTGRES_PORT=15432",
+        ),
+        (
+            "'compose build'",
+            "no space left on device",
+            "docker compose build failed: no space left",
+        ),
+    ] {
+        let output = docker(&stack, at, said).output().unwrap();
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(out.contains("with Docker: a Docker engine answers"), "{out}");
+        assert!(err.contains(why) && err.lines().count() == 1, "{err}");
+    }
+    let told = fs::read_to_string(stack.dir.path().join("told")).unwrap();
+    let env = fs::read_to_string(stack.env_file()).unwrap();
+    let secrets = env.lines().filter_map(|line| line.split_once('=').map(|(_, secret)| secret));
+    assert_eq!(secrets.clone().filter(|secret| told.contains(secret)).count(), 0, "{told}");
+    let files = stack.dir.path().join("dev/docker/secrets");
+    for file in ["database.url", "nats.login", "probe.token", "read.token"] {
+        let mode = fs::metadata(files.join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o440, "{file}");
+    }
+    let mut without = docker(&stack, "'compose version'", "unknown command: docker compose");
+    let output = without.env("DEV_MODE", "docker").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("docker has no compose") && said.contains("DEV_MODE away"), "{said}");
 }
