@@ -98,9 +98,9 @@ struct Web {
 struct Net {
     #[schema(minimum = 0, maximum = 100)]
     score: f64,
-    latency: Latency,
+    latency: RoundTrip,
     /// What the round trip adds to the quickest. It is not part of the score.
-    excess: Latency,
+    excess: RoundTrip,
     loss: Loss,
     /// `null` where the profile demands none, or none was measured.
     #[schema(required)]
@@ -109,7 +109,7 @@ struct Net {
 
 /// A 95th percentile and its score.
 #[derive(ToSchema)]
-struct Latency {
+struct RoundTrip {
     #[schema(minimum = 0, maximum = 100)]
     score: f64,
     p95_ms: f64,
