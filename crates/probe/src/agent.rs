@@ -1,5 +1,6 @@
 //! The agent: measures its targets on a schedule and ships the events.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,6 +30,7 @@ pub(crate) mod fuzzing;
 mod gap;
 mod load;
 mod metered;
+mod metrics;
 mod offset;
 mod queue;
 mod schedule;
@@ -97,6 +99,8 @@ pub struct Config {
     pub identity: Identity,
     /// Share of the measurements whose traces servers are asked to keep, 0 to 1.
     pub trace_share: f64,
+    /// Where Prometheus is told how the probe fares; `None` for nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Where events go; `None` only shows them to the observer.
     pub ingest: Option<Ingest>,
     /// The folder they wait in; `None` for in memory, where they are lost with the process.
@@ -157,6 +161,10 @@ pub async fn run(
     observer: Option<Observer>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Summary> {
+    let telling = match config.metrics {
+        Some(addr) => Some(metrics::listen(addr).await?),
+        None => None,
+    };
     let mut probers = Probers::new(config.options.clone())?;
     let queue = Arc::new(queue_of(config.spool.as_deref(), config.bounds)?);
     let counters = Arc::new(ship::Counters::default());
@@ -193,6 +201,11 @@ pub async fn run(
             loader: loader.clone(),
         };
         measuring.spawn(watch.run(shutdown.clone()));
+    }
+    if let Some(listener) = telling {
+        let (ticks, counters) = (Arc::clone(&ticks), Arc::clone(&counters));
+        let told = metrics::Told { ticks, counters, queue: Arc::clone(&queue) };
+        tokio::spawn(metrics::serve(listener, told, shutdown.clone()));
     }
     shutdown.cancelled().await;
     measuring.join_all().await;

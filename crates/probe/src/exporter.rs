@@ -37,6 +37,8 @@ mod place;
 mod policy;
 mod query;
 
+pub(crate) use page::Page;
+
 /// Measure when Prometheus asks, under blackbox_exporter's names.
 #[derive(Debug, clap::Args)]
 pub struct Args {

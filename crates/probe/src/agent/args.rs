@@ -90,6 +90,10 @@ pub struct Agent {
     #[arg(long, value_name = "SHARE", env = "QOE_PROBE_TRACE_SHARE", value_parser = values::share)]
     pub trace_share: Option<f64>,
 
+    /// Tell Prometheus how the probe fares, at http://ADDR/metrics [default: nowhere]
+    #[arg(long, value_name = "ADDR", env = "QOE_PROBE_METRICS")]
+    pub metrics: Option<SocketAddr>,
+
     /// Folder that events wait in until the server has them; one probe each [default:
     /// $XDG_STATE_HOME/qoe/spool]
     #[arg(long, value_name = "DIR", env = "QOE_PROBE_SPOOL")]
@@ -169,6 +173,7 @@ impl Agent {
                 on_metered: self.load_on_metered || file.load_on_metered.unwrap_or(false),
             }),
             identity,
+            metrics: self.metrics.or(file.metrics),
             trace_share: self.trace_share.or(file.trace_share).unwrap_or(0.0),
             ingest: Some(Ingest {
                 url: ingest,

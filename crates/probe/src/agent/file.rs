@@ -53,6 +53,7 @@ pub(super) struct File {
     #[serde(deserialize_with = "daily_bytes")]
     pub(super) daily_bytes: Option<u64>,
     pub(super) load_on_metered: Option<bool>,
+    pub(super) metrics: Option<SocketAddr>,
     #[serde(deserialize_with = "share")]
     pub(super) trace_share: Option<f64>,
     pub(super) spool: Option<PathBuf>,

@@ -9,15 +9,20 @@ use crate::{Failure, Measurement};
 
 /// The page, metric by metric.
 #[derive(Default)]
-pub(super) struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
-    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "gauge", help);
+        _ = writeln!(self.0, "{name} {value}");
+    }
+
+    /// The one series of the family that was begun last.
+    pub(crate) fn value(&mut self, name: &str, value: impl Display) {
         _ = writeln!(self.0, "{name} {value}");
     }
 
@@ -29,7 +34,7 @@ impl Page {
     }
 
     /// A family that says something by its labels alone.
-    pub(super) fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) {
+    pub(crate) fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) {
         self.family(name, "gauge", help);
         self.series(name, labels, 1);
     }
@@ -116,7 +121,7 @@ impl Page {
         self.info("probe_failure_info", help, &[("stage", stage), ("type", kind)]);
     }
 
-    pub(super) fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         self.0
     }
 }

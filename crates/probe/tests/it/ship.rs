@@ -127,6 +127,7 @@ fn config(ingest: SocketAddr, target: url::Url) -> Config {
         throughput_every: None,
         echo: None,
         load: None,
+        metrics: None,
         trace_share: 0.0,
         options: options(),
         identity: Identity::named("probe-1"),
@@ -164,6 +165,46 @@ async fn what_is_measured_arrives_with_the_token() {
     assert_eq!(received.tokens.lock().unwrap()[0].as_deref(), Some("Bearer qoe_secret"));
     assert_eq!((summary.unsent, summary.refused, summary.dropped), (0, 0, 0));
     assert_eq!(summary.shipped, summary.measured);
+}
+
+#[tokio::test]
+async fn prometheus_is_told_how_it_fares() {
+    let (address, received) = ingest(vec![]).await;
+    let target = serve(|mut stream| async move {
+        read_head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    })
+    .await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut config = config(address, url(&format!("http://{target}/")));
+    (config.metrics, config.trace_share) = (Some(free), 1.0);
+    let shutdown = CancellationToken::new();
+    let agent = tokio::spawn(agent::run(config, None, shutdown.clone()));
+    requests(&received, 1).await;
+    let scrape = async |path: &str| {
+        let mut stream = tokio::net::TcpStream::connect(free).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: p\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+        answer
+    };
+    let shipped = async {
+        while !scrape("/metrics").await.contains("\nqoe_probe_shipped_events_total 1\n") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONG, shipped).await.unwrap();
+    let page = scrape("/metrics").await;
+    assert!(page.contains("\n# TYPE qoe_probe_measurements_total counter\n"), "{page}");
+    assert!(page.contains("\nqoe_probe_lost_events_total 0\n"), "{page}");
+    assert!(!page.contains("probe-1") && !page.contains(&target.to_string()), "{page}");
+    assert!(scrape("/else").await.starts_with("HTTP/1.1 404"));
+    let event = &received.batches()[0][0];
+    let id = event["event_id"].as_str().unwrap().replace('-', "");
+    assert!(event["traceparent"].as_str().unwrap().starts_with(&format!("00-{id}-")), "{event}");
+    shutdown.cancel();
+    tokio::time::timeout(LONG, agent).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -168,6 +168,7 @@ impl Probe {
             throughput_every: self.throughput.then_some(THROUGHPUT_EVERY),
             echo: None,
             load: None,
+            metrics: None,
             trace_share,
             options: self.options,
             identity,

@@ -36,6 +36,7 @@ fn the_sample_is_understood_and_shows_every_key() {
         load_every: Some(_),
         daily_bytes: Some(_),
         load_on_metered: Some(_),
+        metrics: Some(_),
         trace_share: Some(_),
         spool: Some(_),
         spool_bytes: Some(_),

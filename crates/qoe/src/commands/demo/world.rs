@@ -126,6 +126,7 @@ impl World {
                 throughput_every: Some(Duration::ZERO),
                 echo: None,
                 load: None,
+                metrics: None,
                 trace_share: 0.0,
                 options: self.options.clone(),
                 identity: Identity::named(client),
