@@ -10,7 +10,7 @@ QOE = $(CARGO_TARGET_DIR)/release/qoe
 PROBE = $(CARGO_TARGET_DIR)/$(HOST)/small/qoe-probe
 
 .DEFAULT_GOAL := help
-.PHONY: help build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection fuzz chaos chaos-mutants servers install clean
+.PHONY: help build probe demo test check bench bench-pipeline bench-probe bench-diagnosis bench-fleet bench-injection check-api fuzz chaos chaos-mutants servers install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ check: ## What CI checks before the tests: format, lints, licences, documentatio
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny --locked)"; fi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+check-api: ## Hold the server against its OpenAPI document for a minute (Python packages from PyPI)
+	$(CARGO) build --locked -p qoe
+	@mkdir -p $(CACHE)
+	@scripts/schemathesis $(CARGO_TARGET_DIR)/debug/qoe $(CACHE)/schemathesis $(ARGS)
 
 bench: ## Print the ratios against SQLite, a bare handler, blackbox_exporter, curl and the packets
 	$(CARGO) build --locked --release -p qoe-probe -p qoe -p qoe-bench

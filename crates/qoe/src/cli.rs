@@ -98,6 +98,8 @@ pub(crate) enum Command {
     Backup(commands::backup::Args),
     /// Put such a copy in the place of the store
     Restore(commands::restore::Args),
+    /// Print the HTTP API as an OpenAPI document
+    Openapi(commands::openapi::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
     /// Print the manual page, or write one for each command

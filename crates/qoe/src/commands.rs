@@ -17,6 +17,7 @@ pub(crate) mod explain;
 pub(crate) mod ingest;
 pub(crate) mod man;
 pub(crate) mod migrate;
+pub(crate) mod openapi;
 mod places;
 pub(crate) mod probe;
 pub(crate) mod rediagnose;

@@ -51,6 +51,7 @@ fn run(Cli { options, command }: Cli) -> exit::Outcome {
         Command::Replay(args) => commands::replay::run(&args, &context),
         Command::Backup(args) => commands::backup::run(&args, &context),
         Command::Restore(args) => commands::restore::run(&args, &context),
+        Command::Openapi(args) => commands::openapi::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
     }

@@ -5,14 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::aggregator::Aggregator;
-use crate::ingest::problem::{self, Problem};
+use crate::ingest::problem::Problem;
+use crate::openapi::{page, refused};
 
 /// When to come again where a role is not well, in seconds.
 const COME_AGAIN: u32 = 2;
@@ -83,16 +88,47 @@ pub(crate) fn writes(aggregator: &Aggregator) -> Result<(), String> {
 
 /// `GET /-/healthy` and `/-/ready`, which need no token: 200, or 503 and what is wrong.
 pub fn router(checks: Checks) -> Router {
-    let Checks { healthy, ready } = checks;
-    let page = |check: Check| {
-        get(move || async move { told(check.ask().await) }).fallback(problem::method_not_allowed)
-    };
-    Router::new().route("/-/healthy", page(healthy)).route("/-/ready", page(ready))
+    routes().with_state(checks).into()
+}
+
+/// The same, described.
+pub(crate) fn described() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Checks> {
+    OpenApiRouter::new().routes(page(routes!(get_healthy))).routes(page(routes!(get_ready)))
+}
+
+/// All is well.
+#[derive(Serialize, ToSchema)]
+struct Well {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Whether the role can do its work at all; a supervisor starts it anew otherwise.
+#[utoipa::path(
+    get, path = "/-/healthy", operation_id = "get_healthy", tag = "operation", security(()),
+    responses((status = 200, description = "It can", body = Well), refused::Unwell),
+)]
+async fn get_healthy(State(checks): State<Checks>) -> Response {
+    told(checks.healthy.ask().await)
+}
+
+/// Whether the role does its work now; a load balancer passes it over otherwise.
+#[utoipa::path(
+    get, path = "/-/ready", operation_id = "get_ready", tag = "operation", security(()),
+    responses((status = 200, description = "It does", body = Well), refused::Unwell),
+)]
+async fn get_ready(State(checks): State<Checks>) -> Response {
+    told(checks.ready.ask().await)
 }
 
 fn told(found: Result<(), String>) -> Response {
     match found {
-        Ok(()) => Json(json!({ "status": "ok" })).into_response(),
+        Ok(()) => Json(Well { status: "ok" }).into_response(),
         Err(wrong) => unavailable(wrong).into_response(),
     }
 }

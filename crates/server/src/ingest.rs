@@ -8,15 +8,20 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use model::ClientId;
 use model::decode::{Accepted, BodyError, Code, Decoded, Limits, Media, Rejection};
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::aggregator::Unavailable;
+use crate::openapi::event::{self, Events};
+use crate::openapi::{page, refused};
 use crate::store::Scope;
 use body::{Body, ByteLimits};
 use problem::Problem;
@@ -81,11 +86,18 @@ impl Default for Settings {
 
 /// `POST /v1/events`, and `POST /events` for older probes.
 pub fn router(deps: Deps) -> Router {
-    let events = post(post_events).fallback(problem::method_not_allowed);
-    Router::new()
-        .route("/v1/events", events.clone())
-        .route("/events", events)
-        .with_state(Arc::new(Ingest::new(deps)))
+    routes().with_state(Arc::new(Ingest::new(deps))).into()
+}
+
+/// The same, described.
+pub(crate) fn described() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Arc<Ingest>> {
+    OpenApiRouter::new()
+        .routes(page(routes!(post_events)))
+        .routes(page(routes!(post_events_of_old)))
 }
 
 /// A body up to this size is read on the spot; a larger or packed one leaves the threads that
@@ -106,14 +118,36 @@ struct Ingest {
     heavy_work: Semaphore,
 }
 
-/// What is answered with 202.
-#[derive(Serialize)]
+/// What became of each event.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Accepted)]
 struct Answer<'a> {
+    /// How many were taken; at least one.
+    #[schema(minimum = 1)]
     accepted: usize,
+    /// How many of these had been counted before; `null` where that is found out later, behind a bus.
+    #[schema(required)]
     duplicates: Option<usize>,
+    /// The others, by their place.
+    #[schema(value_type = Vec<event::Rejection>)]
     rejected: &'a [Rejection],
 }
 
+/// Take events.
+///
+/// 202 is answered when the events are durable. What is wrong with one costs no other: it is in
+/// `rejected`. An event that is sent again under its `event_id` is counted once, so a request without an
+/// answer can be sent again. At most 1 MiB, unpacked 8 MiB, with 10,000 events;
+/// `Content-Encoding` may be `gzip` or `zstd`.
+#[utoipa::path(
+    post, path = "/v1/events", operation_id = "post_events", tag = "events",
+    request_body(content(
+        (Events = "application/json"),
+        (String = "application/x-ndjson"),
+    ), description = "One event, an array of events, or one event a line"),
+    responses((status = 202, description = "At least one event was taken", body = Answer), refused::ToSend),
+    security(("bearer" = ["ingest"]), ("header" = ["ingest"])),
+)]
 async fn post_events(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let (metrics, began) = (&ingest.deps.metrics, Instant::now());
     let response = match ingest.take(request).await {
@@ -126,6 +160,20 @@ async fn post_events(State(ingest): State<Arc<Ingest>>, request: Request) -> Res
     };
     metrics.answered(response.status(), began.elapsed());
     response
+}
+
+/// Take events, under the path of older probes.
+#[utoipa::path(
+    post, path = "/events", operation_id = "post_events_of_old", tag = "events",
+    request_body(content(
+        (Events = "application/json"),
+        (String = "application/x-ndjson"),
+    ), description = "As at /v1/events"),
+    responses((status = 202, description = "At least one event was taken", body = Answer), refused::ToSend),
+    security(("bearer" = ["ingest"]), ("header" = ["ingest"])),
+)]
+async fn post_events_of_old(state: State<Arc<Ingest>>, request: Request) -> Response {
+    post_events(state, request).await
 }
 
 impl Ingest {

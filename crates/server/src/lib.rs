@@ -12,6 +12,7 @@ pub mod file;
 pub mod health;
 pub mod ingest;
 pub mod metrics;
+pub mod openapi;
 pub mod partition;
 pub mod roles;
 pub mod rollup;

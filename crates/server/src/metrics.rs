@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -17,10 +16,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::ingest::Auth;
 use crate::ingest::accept::Peer;
 use crate::ingest::problem;
+use crate::openapi::{page, refused};
 use crate::store::{self, Scope, Store};
 
 mod process;
@@ -114,12 +117,7 @@ impl Page {
 
     /// `GET /metrics`: without a token for this machine, and for others with one of scope `read`.
     pub fn router(self) -> Router {
-        let page = Arc::new(self);
-        let tell = get(move |request: Request| async move {
-            let (head, _) = request.into_parts();
-            page.tell(&head).await
-        });
-        Router::new().route("/metrics", tell.fallback(problem::method_not_allowed))
+        routes().with_state(Arc::new(self)).into()
     }
 
     async fn tell(&self, request: &Parts) -> Response {
@@ -141,6 +139,31 @@ impl Page {
         };
         ([(header::CONTENT_TYPE, media)], text).into_response()
     }
+}
+
+/// What [`Page::router`] has, described.
+pub(crate) fn described() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Arc<Page>> {
+    OpenApiRouter::new().routes(page(routes!(get_metrics)))
+}
+
+/// What the role counts, for Prometheus.
+///
+/// Without a token for this machine itself, and for others with one of scope `read`.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "get_metrics", tag = "operation",
+    responses((status = 200, description = "Metrics, in the form that `Accept` asks for", content(
+        (String = "text/plain"),
+        (String = "application/openmetrics-text"),
+    )), refused::ToWatch),
+    security((), ("bearer" = ["read"]), ("header" = ["read"])),
+)]
+async fn get_metrics(State(page): State<Arc<Page>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    page.tell(&head).await
 }
 
 /// Not by way of a proxy on it either.

@@ -3,7 +3,7 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 33] = [
     "",
     "check",
     "up",
@@ -35,6 +35,7 @@ const COMMANDS: [&str; 32] = [
     "replay",
     "backup",
     "restore",
+    "openapi",
     "completions",
 ];
 

@@ -17,6 +17,7 @@ mod explain;
 mod help;
 mod http;
 mod metrics;
+mod openapi;
 mod own_trouble;
 mod replay;
 mod roles;

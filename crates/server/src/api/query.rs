@@ -10,12 +10,24 @@ pub(super) struct Query {
 }
 
 /// The last moment of the year 9999, as far as times are written in four digits.
-const LAST_MS: i64 = 253_402_300_799_999;
+pub(super) const LAST_MS: i64 = 253_402_300_799_999;
+
+/// Of an incident's id, as `model::detect::id_text` writes it.
+const ID_DIGITS: usize = 14;
 
 /// The answer to a parameter that is wrong.
 pub(super) fn invalid(name: &str, what: &str) -> Problem {
     let detail = format!("parameter {name}: {what}");
     Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+}
+
+/// A text that is of the form of an incident's id.
+pub(super) fn incident_id(text: String) -> Result<String, Problem> {
+    let digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    match text.len() == ID_DIGITS && text.bytes().all(digit) {
+        true => Ok(text),
+        false => Err(invalid("id", &format!("is not {ID_DIGITS} hexadecimal digits"))),
+    }
 }
 
 impl Query {
@@ -32,12 +44,21 @@ impl Query {
         Ok(Self { left })
     }
 
-    /// A text, which may not be empty: that would be nobody's name.
+    /// A text, which may not be empty: that would be nobody's name. Nor has a name control
+    /// characters, and not every store can be asked for them.
     pub(super) fn text(&mut self, name: &'static str) -> Result<Option<String>, Problem> {
         match self.take(name) {
             Some(text) if text.is_empty() => Err(invalid(name, "is empty")),
+            Some(text) if text.contains(char::is_control) => {
+                Err(invalid(name, "holds a control character"))
+            }
             text => Ok(text),
         }
+    }
+
+    /// The id of an incident.
+    pub(super) fn id(&mut self) -> Result<Option<String>, Problem> {
+        self.take("id").map(incident_id).transpose()
     }
 
     pub(super) fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Problem> {
@@ -80,6 +101,7 @@ impl Query {
     pub(super) fn finish(self, known: &[&str]) -> Result<(), Problem> {
         match self.left.first() {
             None => Ok(()),
+            Some((name, _)) if known.is_empty() => Err(invalid(name, "is not known here")),
             Some((name, _)) => {
                 Err(invalid(name, &format!("is not known here; there is {}", known.join(", "))))
             }

@@ -6,6 +6,9 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use model::decode::Rejection;
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi::event;
 
 /// Why a request was refused.
 #[derive(Debug)]
@@ -16,18 +19,35 @@ pub struct Problem {
     said: Box<Said>,
 }
 
-#[derive(Debug, Serialize)]
-struct Said {
+/// Why a request was refused (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Said {
+    /// Always `about:blank`: `code` says more.
+    #[schema(example = "about:blank")]
     r#type: &'static str,
+    /// The status in words.
+    #[schema(example = "Bad Request")]
     title: &'static str,
+    /// The status.
+    #[schema(minimum = 400, maximum = 599, example = 400)]
     status: u16,
+    /// The kind, for machines.
+    #[schema(example = "invalid_parameter")]
     code: &'static str,
+    /// Why, for people.
     detail: String,
+    /// The line of a mistake in a body, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     line: Option<usize>,
+    /// The byte in that line, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     column: Option<usize>,
+    /// What was wrong with each event, where that is why.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<event::Rejection>, required = false)]
     rejected: Option<Vec<Rejection>>,
 }
 

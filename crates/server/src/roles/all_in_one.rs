@@ -21,6 +21,7 @@ use crate::health::{self, Checks};
 use crate::ingest::accept::{self, AcceptLimits};
 use crate::ingest::{self, Auth, Sink, auth, problem};
 use crate::metrics::Page;
+use crate::openapi;
 use crate::store::{self, Retention, Scope, Store, Tokens, tokens};
 
 /// Everything on one machine: ingest, aggregator, store, diagnoser and read API on one port.
@@ -82,7 +83,8 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
         now: now_ms,
     });
     let api = api::router(api::Deps { store: store.clone(), auth, now: now_ms });
-    let health = health::router(Checks::of(&aggregator)).merge(page.router());
+    let health =
+        health::router(Checks::of(&aggregator)).merge(page.router()).merge(openapi::router());
     let router = ingest.merge(api).merge(health).fallback(problem::not_found);
 
     let mut telling = Telling::start(alerts, &store, &aggregator)?;

@@ -9,6 +9,7 @@ use crate::clock::now_ms;
 use crate::health::{Check, Checks};
 use crate::ingest::Auth;
 use crate::metrics::Page;
+use crate::openapi;
 use crate::store::{Location, Store};
 
 /// What a read API needs.
@@ -29,7 +30,7 @@ pub async fn api(cfg: Serving, shutdown: CancellationToken) -> anyhow::Result<()
         let auth = Auth::new(store.tokens(), now_ms);
         let page = Page::of("api").of_store(&store, now_ms).for_readers(auth.clone());
         let router = api::router(api::Deps { store: store.clone(), auth, now: now_ms });
-        served.open(router.merge(page.router()), checks(store));
+        served.open(router.merge(page.router()).merge(openapi::router()), checks(store));
         shutdown.cancelled().await;
     }
     served.close().await;

@@ -11,7 +11,9 @@ use super::summary::MERGED;
 use super::windows::Span;
 
 /// How long the windows are that an answer is merged from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Grain {
     /// Minutes: everything that was counted.
@@ -116,15 +118,17 @@ impl CohortQuery {
 }
 
 impl GroupBy {
+    /// Each with its name in a query.
+    pub const NAMED: [(&str, Self); 4] = [
+        ("cell", Self::Cell),
+        ("client_id", Self::Client),
+        ("target", Self::Target),
+        ("none", Self::Nothing),
+    ];
+
     /// From its name in a query.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "cell" => Some(Self::Cell),
-            "client_id" => Some(Self::Client),
-            "target" => Some(Self::Target),
-            "none" => Some(Self::Nothing),
-            _ => None,
-        }
+        Self::NAMED.into_iter().find(|(known, _)| *known == name).map(|(_, by)| by)
     }
 
     fn key(self, kept: &Kept<'_>) -> Key {

@@ -1,6 +1,7 @@
 //! What grows slowly: a note, once a day and cell.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::windows::Span;
 
@@ -9,7 +10,8 @@ use super::windows::Span;
 pub(super) const AGAIN_AFTER_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// That something of a cell has become slower for hours. Times are milliseconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Drift)]
 pub struct DriftRow {
     /// Who measured.
     pub client_id: String,

@@ -14,7 +14,8 @@ pub struct GapQuery {
 }
 
 /// Measurements that a probe made and lost, told once.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = GapTold)]
 pub struct GapRow {
     /// Who lost them.
     pub client_id: String,
@@ -23,7 +24,9 @@ pub struct GapRow {
     /// How many.
     pub count: u64,
     /// The time of the first, where the probe knows it.
+    #[schema(required)]
     pub first_ts: Option<i64>,
     /// The time of the last, where the probe knows it.
+    #[schema(required)]
     pub last_ts: Option<i64>,
 }

@@ -4,25 +4,31 @@ use model::detect::{IncidentState, Payload, SlowBy};
 pub use model::detect::{Severity, UnknownSeverity};
 use model::diagnosis::{CellWindow, Label};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::drifts::DriftRow;
 use super::reader::Cell;
 use super::reopened::Reopened;
 use super::windows::Span;
+use crate::openapi::incident as shape;
 
 /// An incident as it is kept. Times are milliseconds since the Unix epoch; those of minutes are their
 /// starts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Incident)]
 pub struct IncidentRow {
     /// 14 hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{14}$", example = "0a1b2c3d4e5f67")]
     pub id: String,
     /// What is wrong.
+    #[schema(value_type = shape::Label)]
     pub label: Label,
     /// `global`, `target`, `address`, `isp`, `site`, `resolver`, `client` or `cell`.
     pub scope_type: String,
     /// Its name; empty for `global`; client and target with a blank between for `cell`.
     pub scope_id: String,
     /// How bad it is.
+    #[schema(value_type = shape::Severity)]
     pub severity: Severity,
     /// The minute it began in, as far as can be told afterwards.
     pub onset_ts: i64,
@@ -32,7 +38,8 @@ pub struct IncidentRow {
     pub told_ts: i64,
     /// The last minute that showed it.
     pub last_bad_ts: i64,
-    /// The first minute after it; absent while it goes on.
+    /// The first minute after it; `null` while it goes on.
+    #[schema(required)]
     pub end_ts: Option<i64>,
     /// The numbers.
     #[serde(flatten)]
@@ -40,31 +47,38 @@ pub struct IncidentRow {
 }
 
 /// What an incident's row holds as JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IncidentBody {
     /// In a sentence or two.
     pub text: String,
     /// How it stands, as of the last minute that was judged.
+    #[schema(value_type = shape::IncidentState)]
     pub state: IncidentState,
     /// How likely it is this scope rather than the next best for the same cells, 0 to 1.
     pub confidence: f64,
     /// Why a transfer is slow, where that can be told.
     #[serde(rename = "cause")]
+    #[schema(value_type = Option<shape::Cause>, required)]
     pub slow_by: Option<SlowBy>,
     /// How often it went and came back.
     pub flaps: u32,
     /// The minute from which on its level is taken for the usual.
+    #[schema(required)]
     pub accepted_ts: Option<i64>,
     /// The incident that took it in, when both turned out to be the same.
+    #[schema(required)]
     pub merged_into: Option<String>,
     /// What else was wrong with it.
+    #[schema(value_type = Vec<shape::Label>)]
     pub secondary: Vec<Label>,
     /// The cells that were told.
     pub cells: Vec<Cell>,
     /// Events that came late have taken it back: with them nothing is wrong.
     #[serde(default)]
+    #[schema(required)]
     pub withdrawn: bool,
     /// The numbers it rests on.
+    #[schema(value_type = shape::Evidence)]
     pub evidence: Payload,
     /// Which rules said so.
     pub rule_version: u32,

@@ -2,6 +2,7 @@
 
 use model::window::Window;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::alerts::{AlertQuery, AlertRow, ReceiverFares, Told};
 use super::cohorts::{self, Cohort, CohortQuery, GroupBy, Kept};
@@ -36,7 +37,7 @@ pub struct TableSize {
 }
 
 /// A client and one of its targets.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Cell {
     /// Who measured.
     pub client_id: String,

@@ -5,10 +5,12 @@ use model::Metric;
 use model::score::{Profile, Qoe};
 use model::window::{Counts, StageSums, Window};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::StoreError;
 use super::reader::Cell;
 use super::windows::{self, MetricPercentiles, Percentiles, Span, unreadable_window};
+use crate::openapi::{CountColumns, score};
 
 /// Windows that one summary merges at most: some seconds of work.
 pub(super) const MERGED: usize = 1_000_000;
@@ -27,7 +29,8 @@ pub struct SummaryQuery {
 }
 
 /// What one client measured at one target over a stretch of time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Summary)]
 pub struct SummaryRow {
     /// Who measured.
     pub client_id: String,
@@ -40,23 +43,27 @@ pub struct SummaryRow {
     /// Whether that one is before its watermark.
     pub last_window_provisional: bool,
     /// The label of the last window; `None` where all is well and where it was not judged yet.
+    #[schema(required)]
     pub diagnosis_label: Option<String>,
     /// `count_*` and `errors_*`.
     #[serde(flatten, serialize_with = "windows::flat_counts")]
+    #[schema(value_type = CountColumns)]
     pub counts: Counts,
     /// `dns_p50_ms` to `throughput_p99_kbps`.
     #[serde(flatten)]
     pub percentiles: MetricPercentiles,
     /// Where the time goes on average; `None` where nothing counts in the total.
+    #[schema(required)]
     pub mean: Option<MeanStages>,
     /// How good that is for the use of pages (profile `web`); `None` where nothing was measured that
     /// could say so.
+    #[schema(value_type = Option<score::Score>, required)]
     pub score: Option<Qoe>,
 }
 
 /// Means over the events that count in the total, milliseconds. The parts add up to the total;
 /// `rest_ms` is what no stage accounts for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MeanStages {
     /// Over how many events.
     pub n: u64,

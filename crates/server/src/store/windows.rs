@@ -7,7 +7,10 @@ use model::window::{Counts, Facts, Window};
 use model::{ErrorStage, Metric};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use utoipa::ToSchema;
+
 use super::StoreError;
+use crate::openapi::CountColumns;
 
 /// A stretch of time, milliseconds since the Unix epoch. It holds the windows that start in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,8 @@ pub struct WindowQuery {
 }
 
 /// One minute of one client and target.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
+#[schema(as = Window)]
 pub struct WindowRow {
     /// Who measured.
     pub client_id: String,
@@ -47,9 +51,11 @@ pub struct WindowRow {
     /// When the last of them did, milliseconds since the Unix epoch.
     pub updated_at: i64,
     /// What it was judged to be; `None` where all is well and where it was not judged yet.
+    #[schema(required)]
     pub diagnosis_label: Option<String>,
     /// `count_*` and `errors_*`.
     #[serde(flatten, serialize_with = "flat_counts")]
+    #[schema(value_type = CountColumns)]
     pub counts: Counts,
     /// `dns_p50_ms` to `throughput_p99_kbps`.
     #[serde(flatten)]
@@ -92,6 +98,14 @@ impl Percentiles {
 }
 
 impl MetricPercentiles {
+    /// Metric, percentile and unit of each column, in order.
+    pub(crate) fn columns() -> impl Iterator<Item = (Metric, &'static str, &'static str)> {
+        Metric::ALL.into_iter().flat_map(|metric| {
+            let unit = if metric == Metric::Throughput { "kbps" } else { "ms" };
+            ["p50", "p95", "p99"].map(|share| (metric, share, unit))
+        })
+    }
+
     /// Those of one metric.
     pub fn of(&self, metric: Metric) -> Percentiles {
         self.0[metric as usize]
@@ -101,11 +115,9 @@ impl MetricPercentiles {
 impl Serialize for MetricPercentiles {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for metric in Metric::ALL {
-            let unit = if metric == Metric::Throughput { "kbps" } else { "ms" };
-            for (name, value) in ["p50", "p95", "p99"].into_iter().zip(self.of(metric).in_order()) {
-                map.serialize_entry(&format_args!("{metric}_{name}_{unit}"), &value)?;
-            }
+        let values = self.0.into_iter().flat_map(Percentiles::in_order);
+        for ((metric, share, unit), value) in Self::columns().zip(values) {
+            map.serialize_entry(&format_args!("{metric}_{share}_{unit}"), &value)?;
         }
         map.end()
     }

@@ -322,6 +322,20 @@ async fn incidents_are_told_with_their_numbers() {
         assert_eq!(body["incidents"], Value::Array(vec![]), "{none}");
     }
     assert_eq!(api.get(&format!("/api/v1/incidents?id={id}")).await["incidents"][0]["id"], id);
+    // By itself too, of whatever time.
+    assert_eq!(api.get(&format!("/api/v1/incidents/{id}")).await, *incident);
+    let told = async |path: String| {
+        let (status, body) = api.get_as(Some(&api.token), &path).await;
+        (status, body["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let other = told(format!("/api/v1/incidents/{}0", &id[1..])).await;
+    assert_eq!(other, (StatusCode::NOT_FOUND, "not_found".to_owned()));
+    let upper = id.to_uppercase();
+    for none in ["x", &format!("{id}0"), &format!("{}G", &upper[1..]), "%ff", &format!("{id}?x=1")]
+    {
+        let refused = told(format!("/api/v1/incidents/{none}")).await;
+        assert_eq!(refused, (StatusCode::BAD_REQUEST, "invalid_parameter".to_owned()), "{none}");
+    }
     let summary = api.get("/api/v1/summary").await;
     assert_eq!(summary["summary"][0]["diagnosis_label"], "dns-bound");
 }
@@ -340,11 +354,14 @@ async fn a_wrong_parameter_is_named() {
         ("windows?limit=1&limit=2", "limit"),
         ("windows?client_id=", "client_id"),
         ("windows?client=a", "client"),
+        ("windows?client_id=a%00b", "client_id"),
+        ("summary?target=a%1Bb", "target"),
         ("summary?from=1699000000000&to=1699999999999", "from"),
         ("summary?limit=10001", "limit"),
         ("summary?client=a", "client"),
         ("summary?target=", "target"),
         ("incidents?open=maybe", "open"),
+        ("incidents?id=0123", "id"),
         ("incidents?client_id=a", "client_id"),
         ("drifts?open=true", "open"),
         ("scores?profile=films", "profile"),
