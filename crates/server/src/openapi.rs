@@ -1,6 +1,8 @@
 //! What can be asked over HTTP, as an OpenAPI 3.1 document that is made from the routes themselves:
 //! each handler says beside its code what it takes and answers, and only such handlers are routes.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
@@ -64,10 +66,13 @@ pub fn document() -> OpenApi {
     document.merge_from(routes().into_openapi())
 }
 
-/// As it is served and kept in `docs/openapi.json`.
-pub fn text() -> String {
-    let document = document().to_pretty_json().expect("no map with keys that are no strings");
-    document + "\n"
+/// As it is served and kept in `docs/openapi.json`. Made once: anybody may ask for it, at any rate.
+pub fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let document = document().to_pretty_json().expect("no map with keys that are no strings");
+        document + "\n"
+    });
+    &TEXT
 }
 
 /// `GET /api/openapi.json`, which needs no token: it tells nothing of what was measured.

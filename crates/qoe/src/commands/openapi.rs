@@ -9,6 +9,6 @@ use crate::output;
 pub(crate) struct Args {}
 
 pub(crate) fn run(Args {}: &Args) -> Outcome {
-    output::print(&server::openapi::text())?;
+    output::print(server::openapi::text())?;
     Ok(ExitCode::SUCCESS)
 }

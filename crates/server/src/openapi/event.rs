@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use model::decode::Limits;
 use serde_json::Value;
 use utoipa::PartialSchema;
 use utoipa::ToSchema;
@@ -15,9 +16,6 @@ use utoipa::openapi::schema::{
 /// The body of a request: one event, or an array of events.
 pub(crate) struct Events;
 
-/// The most events of a body.
-const MOST_EVENTS: usize = 10_000;
-
 impl PartialSchema for Events {
     fn schema() -> RefOr<Schema> {
         let event = || {
@@ -25,8 +23,10 @@ impl PartialSchema for Events {
                 .item(Ref::from_schema_name("EventV1_0"))
                 .item(Ref::from_schema_name("EventV1_1"))
         };
-        let array =
-            ArrayBuilder::new().items(event()).min_items(Some(1)).max_items(Some(MOST_EVENTS));
+        let array = ArrayBuilder::new()
+            .items(event())
+            .min_items(Some(1))
+            .max_items(Some(Limits::default().max_events));
         OneOfBuilder::new().item(event()).item(array).into()
     }
 }

@@ -94,7 +94,7 @@ impl Whole {
 }
 
 fn document() -> Value {
-    serde_json::from_str(&openapi::text()).unwrap()
+    serde_json::from_str(openapi::text()).unwrap()
 }
 
 #[test]
