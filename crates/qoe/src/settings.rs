@@ -192,7 +192,7 @@ mod tests {
             .collect();
         let settings = read(&active, &[]).unwrap();
         let keys = active.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 21, "the sample shows every setting");
+        assert_eq!(keys, 22, "the sample shows every setting");
         assert_eq!(settings.interval, Some(Duration::from_secs(10)));
         assert_eq!(settings.targets.len(), 2);
     }
