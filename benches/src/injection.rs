@@ -18,7 +18,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::netns;
 use crate::probing::process::one_thread;
-use faults::Fault;
+use faults::{Fault, Seen};
 use score::{Done, Told};
 use world::World;
 
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Only the first fault of each label
     #[arg(long)]
     quick: bool,
-    /// Time before the first fault: the more is known of what is usual, the less is overlooked
+    /// Time before the first fault [default: until enough is known of what is usual]
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u16).range(8..=1440))]
     before: Option<u16>,
     /// Keep what was measured here, for `qoe explain`, instead of a temporary folder
@@ -45,11 +45,6 @@ pub(crate) struct Args {
     qoe: Option<PathBuf>,
 }
 
-/// Minutes until enough is known of what is usual: 60 transfers, and five minutes before the last of them
-/// counts.
-const BEFORE: i64 = 12;
-/// Minutes that a fault is there.
-const FAULT: i64 = 3;
 /// Minutes between two: an incident that had not ended yet would take the next fault for its own.
 const PAUSE: i64 = 4;
 
@@ -78,23 +73,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let mut labels = BTreeSet::new();
         faults.retain(|fault| labels.insert(fault.label));
     }
-    let before = args.before.map_or(BEFORE, i64::from);
     let scratch = tempfile::tempdir().context("making a temporary directory")?;
     let dir = args.keep.as_deref().unwrap_or(scratch.path());
     let stop = stop_on_signal()?;
 
-    let worlds = usize::from(args.worlds).min(faults.len());
-    let rounds = faults.len().div_ceil(worlds) as i64;
-    let minutes = before + rounds * (FAULT + PAUSE) - PAUSE + 1;
-    println!("{} faults in {worlds} worlds, about {minutes} min", faults.len());
-    let mut shares: Vec<Vec<Fault>> = vec![Vec::new(); worlds];
-    for (nth, fault) in faults.iter().enumerate() {
-        shares[nth % worlds].push(fault.clone());
-    }
+    let shares = shares(&faults, usize::from(args.worlds));
+    let before = |share: &Share| args.before.map_or(share.seen.before(), i64::from);
+    let minutes = |share: &Share| {
+        before(share) + share.faults.len() as i64 * (share.seen.minutes() + PAUSE) - PAUSE + 1
+    };
+    let longest = shares.iter().map(minutes).max().unwrap_or_default();
+    println!("{} faults in {} worlds, about {longest} min", faults.len(), shares.len());
     let results = std::thread::scope(|scope| {
         let (qoe, stop) = (&qoe, &*stop);
         let one = |(number, share)| {
             scope.spawn(move || {
+                let before = before(&share);
                 let found = one_world(qoe, dir, number, share, before, stop);
                 if found.is_err() {
                     // The others are of no use then.
@@ -127,6 +121,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What one world injects, one after another.
+struct Share {
+    seen: Seen,
+    faults: Vec<Fault>,
+}
+
+/// The faults over so many worlds; those of a loaded line have one of their own beside them.
+fn shares(faults: &[Fault], worlds: usize) -> Vec<Share> {
+    let (loaded, idle): (Vec<_>, Vec<_>) =
+        faults.iter().cloned().partition(|fault| fault.seen == Seen::Loaded);
+    let worlds = worlds.min(idle.len());
+    let mut shares: Vec<Share> =
+        (0..worlds).map(|_| Share { seen: Seen::Idle, faults: Vec::new() }).collect();
+    for (nth, fault) in idle.into_iter().enumerate() {
+        shares[nth % worlds].faults.push(fault);
+    }
+    if !loaded.is_empty() {
+        shares.push(Share { seen: Seen::Loaded, faults: loaded });
+    }
+    shares
+}
+
 fn chosen(names: &[String]) -> anyhow::Result<Vec<Fault>> {
     let all = faults::all();
     if names.is_empty() {
@@ -145,17 +161,19 @@ fn one_world(
     qoe: &Path,
     dir: &Path,
     number: usize,
-    faults: Vec<Fault>,
+    share: Share,
     before: i64,
     stop: &AtomicBool,
 ) -> anyhow::Result<(Vec<Done>, Vec<Told>)> {
-    let mut world = World::start(qoe, dir, number).with_context(|| format!("world {number}"))?;
+    let Share { seen, faults } = share;
+    let mut world =
+        World::start(qoe, dir, number, seen).with_context(|| format!("world {number}"))?;
     let began_ms = now_ms();
     // The minute it begins in is not whole.
     let mut from_ms = (began_ms / MINUTE_MS + 1 + before) * MINUTE_MS;
     let mut all = Vec::new();
     for fault in faults {
-        let to_ms = from_ms + FAULT * MINUTE_MS;
+        let to_ms = from_ms + seen.minutes() * MINUTE_MS;
         wait_until(from_ms, stop)?;
         world.inject(&fault)?;
         println!("world {number}: {} begins", fault.name);

@@ -11,6 +11,8 @@ pub(super) enum Scope {
     Shop,
     /// The three clients behind the link.
     Branch,
+    /// The one client and target of a world whose line is loaded.
+    Cell,
 }
 
 impl Scope {
@@ -20,6 +22,7 @@ impl Scope {
             Self::Resolver => "resolver",
             Self::Shop => "target",
             Self::Branch => "site",
+            Self::Cell => "cell",
         }
     }
 }
@@ -41,10 +44,45 @@ pub(super) struct Fault {
     pub(super) label: &'static str,
     pub(super) scope: Scope,
     pub(super) how: How,
+    /// What is measured for it to be seen.
+    pub(super) seen: Seen,
 }
 
-/// The link when it is well: 10 ms each way.
-pub(super) const LINK: &str = "delay 10 loss 0 rate 80 queue 256";
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// By measurements of every client and target.
+    Idle,
+    /// On a slow line that its one client loads every minute.
+    Loaded,
+}
+
+impl Seen {
+    /// The link when it is well: 10 ms each way.
+    pub(super) fn link(self) -> &'static str {
+        match self {
+            Self::Idle => "delay 10 loss 0 rate 80 queue 256",
+            Self::Loaded => "delay 10 loss 0 rate 16 queue 32",
+        }
+    }
+
+    /// Minutes until enough is known of what is usual: 60 transfers, or tests that load the line, and
+    /// five minutes before the last of them counts.
+    pub(super) fn before(self) -> i64 {
+        match self {
+            Self::Idle => 12,
+            Self::Loaded => 80,
+        }
+    }
+
+    /// Minutes that a fault is there.
+    pub(super) fn minutes(self) -> i64 {
+        match self {
+            Self::Idle => 3,
+            Self::Loaded => 12,
+        }
+    }
+}
 
 /// The listeners when they are well: a resolver and handshakes of 5 ms, a server that thinks for 20 ms.
 const RESOLVER_MS: u64 = 5;
@@ -65,13 +103,16 @@ pub(super) fn all() -> Vec<Fault> {
     use Scope::{Branch, Resolver, Shop};
     let dns = |name, label, fault| {
         let how = How::Target("dns", json!({ "dns": fault }));
-        Fault { name, label, scope: Resolver, how }
+        Fault { name, label, scope: Resolver, how, seen: Seen::Idle }
     };
     let https = |name, label, faults| {
         let how = How::Target("https", faults);
-        Fault { name, label, scope: Shop, how }
+        Fault { name, label, scope: Shop, how, seen: Seen::Idle }
     };
-    let link = |name, label, line| Fault { name, label, scope: Branch, how: How::Link(line) };
+    let link = |name, label, line| {
+        let how = How::Link(line);
+        Fault { name, label, scope: Branch, how, seen: Seen::Idle }
+    };
     vec![
         dns("dns-delay", "dns-bound", json!({ "delay_ms": RESOLVER_MS + 100 })),
         https("tls-delay", "handshake-bound", json!({ "tls": { "delay_ms": TLS_MS + 100 } })),
@@ -101,6 +142,12 @@ pub(super) fn all() -> Vec<Fault> {
         https("http-truncated", "outage:http", json!({ "http": { "truncate_at": 1 } })),
         https("server-rate", "throughput-bound", json!({ "http": { "rate_bps": 8_000_000 } })),
         link("link-rate", "throughput-bound", "rate 16 queue 64"),
+        // A quarter of a second of packets before a line that had room for 16 ms of them.
+        Fault {
+            scope: Scope::Cell,
+            seen: Seen::Loaded,
+            ..link("link-queue", "bufferbloat", "queue 512")
+        },
     ]
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use testbed::servers::guard::Guarded;
 
-use super::faults::{self, Fault, How};
+use super::faults::{self, Fault, How, Seen};
 use super::pass::{Ask, ask};
 use crate::link;
 use crate::probing::process::Running;
@@ -36,6 +36,7 @@ pub(super) struct World {
     _probes: Vec<Guarded>,
     _servers: Vec<Guarded>,
     link: Link,
+    seen: Seen,
     dir: PathBuf,
     token: String,
 }
@@ -51,7 +52,7 @@ impl Drop for Link {
 
 impl World {
     /// Starts everything, with all of it well.
-    pub(super) fn start(qoe: &Path, dir: &Path, number: usize) -> anyhow::Result<Self> {
+    pub(super) fn start(qoe: &Path, dir: &Path, number: usize, seen: Seen) -> anyhow::Result<Self> {
         let dir = dir.join(number.to_string());
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         let dir = dir.canonicalize()?;
@@ -65,13 +66,13 @@ impl World {
         let (emulator, line) = link::started(command, "the link emulator")?;
         let mut link = Link(emulator);
         ensure!(line.trim() == "ready", "the link emulator did not start");
-        link.set(faults::LINK)?;
+        link.set(seen.link())?;
         let (_, second, _) = TARGETS[1];
         let mut command = Command::new("ip");
         command.args(["-n", &far, "address", "add", &format!("{second}/24"), "dev", &far]);
         ensure!(command.status().context("running ip")?.success(), "no second address");
 
-        let places = Places { qoe, dir: &dir, far: &far };
+        let places = Places { qoe, dir: &dir, far: &far, seen };
         let mut servers = places.targets()?;
         servers.push(places.run(
             &far,
@@ -104,13 +105,17 @@ impl World {
             Ok(token.trim().to_owned())
         })?;
         let mut world =
-            Self { _probes: Vec::new(), _servers: servers, link, token, dir: dir.clone() };
+            Self { _probes: Vec::new(), _servers: servers, link, seen, token, dir: dir.clone() };
         for (name, ..) in TARGETS {
             let well = faults::well("https");
             patiently("the test target", || world.switch(name, "https", &well))?;
         }
         world.mend()?;
-        let clients = BRANCH.iter().map(|client| (*client, "branch", &near));
+        let branch = match seen {
+            Seen::Idle => &BRANCH[..],
+            Seen::Loaded => &BRANCH[..1],
+        };
+        let clients = branch.iter().map(|client| (*client, "branch", &near));
         for (client, site, namespace) in clients.chain([(OFFICE, "office", &far)]) {
             world._probes.push(places.probe(client, site, namespace)?);
         }
@@ -132,7 +137,7 @@ impl World {
         for listener in ["dns", "https"] {
             self.switch(TARGETS[0].0, listener, &faults::well(listener))?;
         }
-        self.link.set(faults::LINK)
+        self.link.set(self.seen.link())
     }
 
     /// Every incident since then.
@@ -162,6 +167,7 @@ struct Places<'a> {
     qoe: &'a Path,
     dir: &'a Path,
     far: &'a str,
+    seen: Seen,
 }
 
 impl Places<'_> {
@@ -221,7 +227,16 @@ impl Places<'_> {
             quoted(self.dir.join("ca.pem")),
             quoted(path("spool")),
         );
-        for (name, ..) in TARGETS {
+        let measured = match self.seen {
+            Seen::Idle => &TARGETS[..],
+            Seen::Loaded => {
+                if namespace != self.far {
+                    config = format!("load_every = \"1m\"\ndaily_bytes = \"100GiB\"\n{config}");
+                }
+                &TARGETS[..1]
+            }
+        };
+        for (name, ..) in measured {
             config += &format!("[[target]]\nurl = \"https://{name}/health\"\n");
         }
         let file = path("toml");

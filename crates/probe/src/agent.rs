@@ -205,7 +205,7 @@ pub async fn run(
     if let Some(listener) = telling {
         let (ticks, counters) = (Arc::clone(&ticks), Arc::clone(&counters));
         let told = metrics::Told { ticks, counters, queue: Arc::clone(&queue) };
-        tokio::spawn(metrics::serve(listener, told, shutdown.clone()));
+        tokio::spawn(metrics::tell(listener, told, shutdown.clone()));
     }
     shutdown.cancelled().await;
     measuring.join_all().await;

@@ -1,26 +1,19 @@
 //! The exporter: measures when Prometheus asks, as blackbox_exporter does, under its names, so that
 //! set-ups and dashboards made for that one work with this. Off unless started.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::serve::{Answer, serve, text};
 use crate::target::parse_resolver;
 use measure::Tools;
 use module::Probers;
@@ -66,12 +59,6 @@ const MAX_CONNECTIONS: usize = 256;
 /// Measurements at a time.
 const MAX_MEASUREMENTS: usize = 64;
 
-/// For the head of a request, and between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long stopping waits for measurements under way.
-const STOP: Duration = Duration::from_secs(3);
-
 /// Serves until `shutdown`.
 ///
 /// # Errors
@@ -96,40 +83,11 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         counts: Counts::default(),
     });
     tracing::info!("http://{address}/probe?target=URL&module=http_2xx");
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let tracker = TaskTracker::new();
-    loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { break };
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of files, most likely; the next may find one.
-                    tracing::warn!("cannot accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = shutdown.cancelled() => break,
-        };
-        let (exporter, stopping) = (Arc::clone(&exporter), shutdown.clone());
-        tracker.spawn(async move {
-            let _permit = permit;
-            let service = service_fn(|request| answer(&exporter, request));
-            let serving = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(serving);
-            tokio::select! {
-                ended = &mut serving => return drop(ended),
-                () = stopping.cancelled() => serving.as_mut().graceful_shutdown(),
-            }
-            let _ = serving.await;
-        });
-    }
-    tracker.close();
-    let _ = tokio::time::timeout(STOP, tracker.wait()).await;
+    let answer = move |request| {
+        let exporter = Arc::clone(&exporter);
+        async move { answer(&exporter, request).await }
+    };
+    serve(listener, MAX_CONNECTIONS, answer, shutdown).await;
     Ok(())
 }
 
@@ -149,19 +107,17 @@ pub(crate) struct Counts {
     refused: AtomicU64,
 }
 
-type Answer = Response<Full<Bytes>>;
-
-async fn answer(exporter: &Exporter, request: Request<Incoming>) -> Result<Answer, Infallible> {
+async fn answer(exporter: &Exporter, request: Request<Incoming>) -> Answer {
     if request.method() != Method::GET {
-        return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n".to_owned()));
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n".to_owned());
     }
-    Ok(match request.uri().path() {
+    match request.uri().path() {
         "/probe" => exporter.probe(&request).await,
         "/metrics" => text(StatusCode::OK, metrics::own(&exporter.counts)),
         "/-/healthy" => text(StatusCode::OK, "healthy\n".to_owned()),
         "/" => text(StatusCode::OK, "/probe?target=URL&module=http_2xx\n/metrics\n".to_owned()),
         path => text(StatusCode::NOT_FOUND, format!("nothing at {path}\n")),
-    })
+    }
 }
 
 impl Exporter {
@@ -216,17 +172,4 @@ fn story(m: &crate::Measurement) -> String {
         out.push_str(&format!("  {name} {time}\n"));
     }
     out
-}
-
-fn text(status: StatusCode, text: String) -> Answer {
-    let kind = if text.starts_with('#') {
-        "text/plain; version=0.0.4; charset=utf-8"
-    } else {
-        "text/plain; charset=utf-8"
-    };
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
-    *answer.status_mut() = status;
-    let kind = header::HeaderValue::from_static(kind);
-    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-    answer
 }

@@ -20,6 +20,7 @@ pub mod measurement;
 pub mod output;
 pub mod progress;
 pub mod render;
+mod serve;
 mod spread;
 pub mod target;
 

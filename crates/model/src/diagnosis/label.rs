@@ -61,6 +61,21 @@ impl Label {
         })
     }
 
+    /// All that say that something is wrong with what was measured.
+    pub fn faults() -> impl Iterator<Item = Self> {
+        let slow = [
+            Self::DnsBound,
+            Self::HandshakeBound,
+            Self::ServerBound,
+            Self::ThroughputBound,
+            Self::PathDelay,
+            Self::PathLossBound,
+            Self::Bufferbloat,
+            Self::Certificate,
+        ];
+        slow.into_iter().chain(ErrorStage::ALL.into_iter().map(Self::Outage))
+    }
+
     /// Whether it says that something is wrong with what was measured.
     pub fn is_fault(self) -> bool {
         !matches!(self, Self::InsufficientData | Self::ProbeBound)
@@ -150,6 +165,7 @@ mod tests {
             let json = serde_json::to_string(&label).unwrap();
             assert_eq!(json, format!("{text:?}"));
             assert_eq!(serde_json::from_str::<Label>(&json).unwrap(), label);
+            assert_eq!(Label::faults().any(|fault| fault == label), label.is_fault());
         }
         assert_eq!(format!("{:>12}", Label::DnsBound), "   dns-bound");
     }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard};
 use tokio::time::Instant;
 
 use super::metered::is_metered;
@@ -34,6 +34,8 @@ pub(super) struct Loader {
     plan: LoadPlan,
     /// Held through a test: two at a time would measure each other.
     state: Mutex<State>,
+    /// Written while a test loads the line, read by every measurement: each would slow the other.
+    line: RwLock<()>,
 }
 
 struct State {
@@ -45,7 +47,12 @@ impl Loader {
     pub(super) fn new(plan: LoadPlan, state_dir: Option<&Path>) -> Self {
         let budget = Budget::open(state_dir, plan.daily_bytes, now_ms());
         let next = Instant::now() + when::wait(plan.every, rand::random());
-        Self { plan, state: Mutex::new(State { budget, next }) }
+        Self { plan, state: Mutex::new(State { budget, next }), line: RwLock::new(()) }
+    }
+
+    /// For a measurement to hold; `None` while a test loads the line, or waits to.
+    pub(super) fn idle_line(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        self.line.try_read().ok()
     }
 
     /// Makes a test where one is due, to where a measurement was just made.
@@ -66,6 +73,7 @@ impl Loader {
             tracing::debug!("the day's bytes are spent: the line is not loaded");
             return;
         }
+        let _loaded = self.line.write().await;
         let allowance = Allowance::of(bytes);
         let all = Tests { download: true, upload: true, responsiveness: true };
         prober.load(m, all, &LoadOptions::default(), &allowance).await;

@@ -62,6 +62,13 @@ impl Watch {
     }
 
     async fn tick(&self, throughput: bool) {
+        let idle = match &self.loader {
+            Some(loader) => match loader.idle_line() {
+                None => return self.tell_missed(1),
+                held => held,
+            },
+            None => None,
+        };
         let vigil = self.canary.vigil();
         let measuring = self.prober.measure_all(&self.target.url, throughput);
         let (mut all, stall) = vigil.beside(measuring).await;
@@ -69,6 +76,7 @@ impl Watch {
             self.prober.echo(last, &echo).await;
         }
         let troubles = vigil.troubles(&all, stall).await;
+        drop(idle);
         if let (Some(loader), Some(last), true) =
             (&self.loader, all.last_mut(), troubles.is_empty())
         {
@@ -90,7 +98,7 @@ impl Watch {
             tracing::warn!(
                 target_url = %self.target.url,
                 missed = before + missed,
-                "measurements were not made: the one before was not done yet"
+                "measurements were not made: the one before was not done yet, or a test loaded the line"
             );
         }
     }

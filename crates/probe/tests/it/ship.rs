@@ -175,7 +175,9 @@ async fn prometheus_is_told_how_it_fares() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
     })
     .await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // An address of its own: nobody takes the port in between.
+    let own = std::net::Ipv4Addr::from_bits(0x7f53_0000 | (std::process::id() & 0xffff));
+    let free = std::net::TcpListener::bind((own, 0)).unwrap().local_addr().unwrap();
     let mut config = config(address, url(&format!("http://{target}/")));
     (config.metrics, config.trace_share) = (Some(free), 1.0);
     let shutdown = CancellationToken::new();

@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use tonic::transport::server::TcpIncoming;
 
 use crate::http::{get, post};
 use crate::running::{Server, create_token, event, eventually, now_ms};
@@ -87,9 +88,10 @@ fn over_grpc() -> (SocketAddr, Got) {
     let service = TraceServiceServer::new(Collector(Arc::clone(&got)));
     std::thread::spawn(move || {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            send.send(free).unwrap();
-            tonic::transport::Server::builder().add_service(service).serve(free).await.unwrap();
+            let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            send.send(incoming.local_addr().unwrap()).unwrap();
+            let server = tonic::transport::Server::builder().add_service(service);
+            server.serve_with_incoming(incoming).await.unwrap();
         });
     });
     (addr.recv().unwrap(), got)

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use model::detect::{Engine, Topology, id_text};
+use model::diagnosis::Label;
 use model::units::MINUTE_MS;
 
 use super::rows::row;
@@ -72,7 +73,7 @@ pub(super) struct Figures {
     /// For how long the oldest minute that is not judged has been over.
     pub(super) behind_ms: i64,
     /// Incidents that go on, by label.
-    pub(super) open: BTreeMap<String, i64>,
+    pub(super) open: BTreeMap<Label, i64>,
 }
 
 struct Minute {
@@ -99,7 +100,7 @@ impl Fleet {
         let over_ms = |minute: i64| now_ms - (minute + 1) * MINUTE_MS;
         let mut open = BTreeMap::new();
         for row in self.told.values().filter(|row| row.end_ts.is_none()) {
-            *open.entry(row.label.to_string()).or_default() += 1;
+            *open.entry(row.label).or_default() += 1;
         }
         Figures {
             cells: self.registry.cells.len(),

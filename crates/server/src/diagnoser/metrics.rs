@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::diagnosis::Label;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -58,9 +59,10 @@ impl Metrics {
         self.cells.set(i64::try_from(figures.cells).unwrap_or(i64::MAX));
         self.judged.inc_by(figures.judged);
         self.lag.set(figures.behind_ms as f64 / 1e3);
-        self.open.clear();
-        for (label, count) in figures.open {
-            self.open.get_or_create_owned(&Labelled { label }).set(count);
+        // Of each label, 0 where it has none: a scrape never finds fewer than the one before it.
+        for label in Label::faults() {
+            let count = figures.open.get(&label).copied().unwrap_or_default();
+            self.open.get_or_create_owned(&Labelled { label: label.to_string() }).set(count);
         }
     }
 }

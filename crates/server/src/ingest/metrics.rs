@@ -67,11 +67,12 @@ impl Metrics {
 
     pub(super) fn refused(&self, problem: &Problem) {
         let reason = Reason { reason: problem.code() };
-        match problem.status() {
-            StatusCode::TOO_MANY_REQUESTS => drop(self.rate_limited.inc()),
-            StatusCode::UNAUTHORIZED => drop(self.auth_failures.get_or_create_owned(&reason).inc()),
-            _ => drop(self.refused.get_or_create_owned(&reason).inc()),
-        }
+        let counter = match problem.status() {
+            StatusCode::TOO_MANY_REQUESTS => self.rate_limited.clone(),
+            StatusCode::UNAUTHORIZED => self.auth_failures.get_or_create_owned(&reason),
+            _ => self.refused.get_or_create_owned(&reason),
+        };
+        counter.inc();
         problem.rejected().iter().for_each(|one| self.rejected(one));
     }
 
