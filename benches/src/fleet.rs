@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use model::detect::Topology;
 use model::event::{Beside, Timings};
 use model::units::MINUTE_MS;
-use model::{BitsPerSecond, ClientId, Event, Micros, Target};
+use model::{BitsPerSecond, ClientId, Event, Micros, SchemaVersion, Target};
 use server::diagnoser::{self, Fleet};
 use server::store::{
     Detected, IncidentQuery, Location, PostgresSettings, Reader, Span, Store, Writer, schema,
@@ -233,6 +233,7 @@ fn event(cell: u64, minute: i64, n: u64) -> Event {
     let resolver = client % 50;
     let slow = if resolver == 7 && (30..40).contains(&(minute % 60)) { 10 } else { 1 };
     Event {
+        version: SchemaVersion::V1_1,
         id: Uuid::from_u128(u128::from(cell) << 64 | u128::from(minute.unsigned_abs() << 8 | n)),
         client: ClientId::trusted(format!("client-{client:05}")),
         target: Target::trusted(format!("https://target-{target}.example/")),

@@ -5,7 +5,7 @@ use model::event::{Gap, Timings};
 use model::stage::ErrorStage;
 use model::units::{BitsPerSecond, MINUTE_MS, Micros};
 use model::wire::{NetworkContext, WireEvent, WireGap, WireTimings};
-use model::{ClientId, Event, Target};
+use model::{ClientId, Event, SchemaVersion, Target};
 use uuid::Uuid;
 
 /// How many clients there are. Several writers send for each, so that rows are fought over.
@@ -127,6 +127,7 @@ impl World {
         let throughput = (failure.is_none() && draws.below(3) == 0)
             .then(|| BitsPerSecond(draws.skewed(900_000_000)));
         Event {
+            version: SchemaVersion::V1_1,
             id: self.id(name.key),
             client: ClientId::trusted(Self::client_id(name.client)),
             target: Target::trusted(format!("https://t{target}.chaos.test/")),

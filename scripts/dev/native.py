@@ -33,6 +33,7 @@ LISTENERS = {
     "AGGREGATOR_PORT": "aggregator",
     "DIAGNOSER_PORT": "diagnoser",
     "PROBE_PORT": "the probe's metrics",
+    "OTLP_HTTP_PORT": "the collector of traces",
     "PROMETHEUS_PORT": "Prometheus",
 }
 

@@ -46,11 +46,8 @@ class Program:
 
     def run(self, args: list[str]) -> str:
         """Runs a command to its end, which must be good; gives what it printed."""
-        return self._output([*args, *self.database])
-
-    def _output(self, args: list[str]) -> str:
         told = subprocess.run(
-            [str(self.path), *args],
+            [str(self.path), *args, *self.database],
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")},
             check=False,
             capture_output=True,
@@ -59,10 +56,6 @@ class Program:
         if told.returncode != 0:
             raise Trouble(f"qoe {args[0]} failed: {postgres.last_line(told.stderr)}")
         return told.stdout
-
-    def probe_tells_metrics(self) -> bool:
-        """Whether this program's probe can be scraped."""
-        return "--metrics" in self._output(["probe", "--help"])
 
     def migrate(self) -> str:
         return self.run(["migrate", "up", *self.bus_and_login])

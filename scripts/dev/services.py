@@ -64,7 +64,16 @@ def servers(settings: Settings, postgres: Postgres) -> list[Service]:
 
 
 def roles(settings: Settings, qoe: Program) -> list[Service]:
-    """Our own servers."""
+    """Our own servers, and what takes their traces."""
+    collector = settings.url("OTLP_HTTP_PORT")
+    listen = collector.removeprefix("http://")
+    traces = Service(
+        "traces",
+        [str(qoe.path), "traces", "--listen", listen],
+        collector,
+        "traces, each drawn",
+        lambda: answers(collector),
+    )
 
     def role(name: str, what: str, more: list[str]) -> Service:
         url = settings.url(f"{name.upper()}_PORT")
@@ -72,10 +81,11 @@ def roles(settings: Settings, qoe: Program) -> list[Service]:
         command = [str(qoe.path), name, *listen, *qoe.database, *more]
         return Service(name, command, url, what, lambda: answers(f"{url}/-/ready"))
 
-    bus = qoe.bus_and_login
+    traced = [*qoe.bus_and_login, "--otlp", collector]
     return [
-        role("ingest", "takes events: POST /v1/events", bus),
-        role("aggregator", "counts them into windows", bus),
+        traces,
+        role("ingest", "takes events: POST /v1/events", traced),
+        role("aggregator", "counts them into windows", traced),
         role("diagnoser", "says what is wrong", []),
         role("api", "answers: GET /api/v1/windows …, with a token", []),
     ]
@@ -106,14 +116,13 @@ def measured(settings: Settings, qoe: Program) -> list[Service]:
     measure = [str(qoe.path), "probe", "--client-id", "dev", "--interval", "5s"]
     measure += ["--ingest", settings.url("INGEST_PORT"), "--token-file", str(qoe.secrets / "probe.token")]
     measure += ["--resolver", here("TARGET_DNS_PORT"), "--ca-file", str(authority)]
-    measure += ["--spool", str(home / "spool")]
+    measure += ["--spool", str(home / "spool"), "--trace-share", "1", "--metrics", here("PROBE_PORT")]
     for path in TARGET_PATHS:
         measure += ["--target", f"https://target.test:{settings.port('TARGET_HTTPS_PORT')}{path}"]
-    where = ""
-    if qoe.probe_tells_metrics():
-        where = settings.url("PROBE_PORT")
-        measure += ["--metrics", here("PROBE_PORT")]
-    probe = Service("probe", measure, where, "measures the target each 5 s, as client dev", lambda: True)
+    where = settings.url("PROBE_PORT")
+    ready = f"{where}/-/healthy"
+    what = "measures the target each 5 s, as client dev"
+    probe = Service("probe", measure, where, what, lambda: answers(ready))
     return [target, probe]
 
 
@@ -127,10 +136,7 @@ def prometheus(settings: Settings, qoe: Program, program: str) -> Service:
     shutil.copytree(ROOT / "deploy/prometheus/rules", config / "rules")
     write_secret(config / "scrape.token", (qoe.secrets / "read.token").read_text())
     targets = ""
-    scraped = ["ingest", "aggregator", "diagnoser", "api"]
-    if qoe.probe_tells_metrics():
-        scraped.append("probe")
-    for role in scraped:
+    for role in ("ingest", "aggregator", "diagnoser", "api", "probe"):
         address = f"127.0.0.1:{settings.port(f'{role.upper()}_PORT')}"
         targets += f"- targets: ['{address}']\n  labels: {{role: {role}}}\n"
     (config / "targets/qoe.yml").write_text(targets)
@@ -156,7 +162,7 @@ def missing(settings: Settings) -> list[str]:
             "prometheus is not installed: apt-get install prometheus && systemctl disable --now prometheus,"
             " which would take the port"
         )
-    gone.append("Grafana and Jaeger run in the Docker stack only; their files are in deploy/")
+    gone.append("Grafana and Jaeger run in the Docker stack only; `qoe traces` stands in for Jaeger")
     return gone
 
 

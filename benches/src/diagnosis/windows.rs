@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use model::event::{ClientId, Event, Target, Timings};
+use model::event::{ClientId, Event, SchemaVersion, Target, Timings};
 use model::units::{BitsPerSecond, Micros, Minute};
 use model::window::Window;
 use model::wire::WireEvent;
@@ -68,6 +68,7 @@ pub(crate) fn event(wire: &WireEvent) -> Event {
     let us = |ms: Option<f64>| ms.and_then(Micros::from_ms);
     let t = &wire.timings;
     Event {
+        version: SchemaVersion::V1_1,
         id: wire.event_id,
         client: ClientId::trusted(""),
         target: Target::trusted(""),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use model::event::Timings;
 use model::units::{MINUTE_MS, Micros};
-use model::{ClientId, Event, Target};
+use model::{ClientId, Event, SchemaVersion, Target};
 use uuid::Uuid;
 
 /// The time of the run: a minute's start, late on a day.
@@ -85,6 +85,7 @@ impl Feed {
         };
         let us = |of: u64| Some(Micros(of * 1_000 + n * 7_919 % 5_003));
         Event {
+            version: SchemaVersion::V1_1,
             id: self.id(n),
             client: self.clients[client as usize].clone(),
             target: self.targets[target as usize].clone(),

@@ -220,7 +220,9 @@ impl<'a> Sorting<'a> {
     fn bad_json(&mut self, detail: String) {
         let index = self.next;
         let code = Code::BadJson;
-        self.decoded.rejected.push(Rejection { index, event_id: None, code, field: None, detail });
+        let rejection =
+            Rejection { index, event_id: None, code, field: None, detail, version: None };
+        self.decoded.rejected.push(rejection);
         self.next += 1;
     }
 

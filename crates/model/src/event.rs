@@ -51,6 +51,16 @@ pub enum SchemaVersion {
     V1_1,
 }
 
+impl SchemaVersion {
+    /// As it stands on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_0 => "1.0",
+            Self::V1_1 => "1.1",
+        }
+    }
+}
+
 /// The durations an event brings, each of its own stage. `None` is "no such stage" or "not
 /// measured", never zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +112,8 @@ pub struct Beside {
 /// A checked event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// The version it was written in.
+    pub version: SchemaVersion,
     /// Unique for its client.
     pub id: Uuid,
     /// Who measured.
@@ -174,6 +186,7 @@ mod tests {
 
     fn event(failure: Option<ErrorStage>) -> Event {
         Event {
+            version: SchemaVersion::V1_1,
             id: Uuid::from_u128(1),
             client: ClientId::trusted("c"),
             target: Target::trusted("https://t.example/"),

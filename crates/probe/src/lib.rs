@@ -15,6 +15,7 @@ pub mod family;
 pub mod fuzzing;
 pub mod identity;
 pub mod load;
+pub mod log;
 pub mod measure;
 pub mod measurement;
 pub mod output;

@@ -8,15 +8,28 @@ use clap::{Parser, Subcommand};
 use probe::agent::{self, FileError, SpoolError};
 use probe::check::{self, Defaults};
 use probe::exporter;
+use probe::log::LogFormat;
 use probe::render::Style;
 use probe::render::colour::{Surroundings, When};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Measure DNS, TCP, TLS, HTTP and throughput of targets.
 #[derive(Parser)]
 #[command(name = "qoe-probe", version, disable_help_subcommand = true)]
 struct Cli {
+    /// How log lines are written: json has an object a line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        env = "QOE_LOG_FORMAT"
+    )]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -33,12 +46,9 @@ enum Command {
 
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
-        .init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let layer = cli.log_format.layer(std::io::stderr().is_terminal(), true);
+    tracing_subscriber::registry().with(layer).with(filter).init();
     match cli.command {
         Command::Once(args) => check::run(&args, &defaults()),
         Command::Run(agent) => run(*agent),

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::commands;
 use crate::render::Style;
 use crate::render::colour::{Surroundings, When};
+use probe::log::LogFormat;
 
 /// Is it slow, for whom, since when, which stage, and whose fault is it?
 #[derive(Debug, Parser)]
@@ -44,6 +45,16 @@ pub(crate) struct Options {
     /// Say less on standard error
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "verbose")]
     pub(crate) quiet: u8,
+    /// How log lines are written: json has an object a line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        env = "QOE_LOG_FORMAT"
+    )]
+    pub(crate) log_format: LogFormat,
     /// Use colour; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) color: When,
@@ -70,6 +81,8 @@ pub(crate) enum Command {
     Diagnose(commands::diagnose::Args),
     /// Run the test target: HTTP, HTTPS and DNS with faults that can be switched
     Target(commands::target::Args),
+    /// Collect traces over OTLP and draw them, where no other collector runs
+    Traces(commands::traces::Args),
     /// Make the measurements of a simulated fleet, with faults whose truth is known
     Simulate(commands::simulate::Args),
     /// Measure targets on a schedule and send the results to a server
@@ -82,6 +95,8 @@ pub(crate) enum Command {
     Diagnoser(commands::diagnoser::Args),
     /// Serve the read API over the shared database
     Api(commands::api::Args),
+    /// Ask a role whether it works: 0 if it does
+    Ready(commands::ready::Args),
     /// Make, list and revoke tokens
     Token(commands::token::Args),
     /// Bring the store's tables, and the bus's streams, to what this program needs, or back

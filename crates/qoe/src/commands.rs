@@ -20,6 +20,7 @@ pub(crate) mod migrate;
 pub(crate) mod openapi;
 mod places;
 pub(crate) mod probe;
+pub(crate) mod ready;
 pub(crate) mod rediagnose;
 pub(crate) mod replay;
 pub(crate) mod report;
@@ -27,6 +28,7 @@ pub(crate) mod restore;
 pub(crate) mod simulate;
 pub(crate) mod target;
 pub(crate) mod token;
+pub(crate) mod traces;
 pub(crate) mod up;
 
 use std::io;

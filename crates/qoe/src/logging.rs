@@ -5,26 +5,27 @@ use std::io::{self, IsTerminal};
 
 use anyhow::Context;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::cli::Options;
 
 /// Starts logging for the whole process.
 pub(crate) fn start(options: &Options) -> anyhow::Result<()> {
-    let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal() && options.style_of(&io::stderr()).colour)
-        .with_target(options.verbose > 0);
+    let colour = io::stderr().is_terminal() && options.style_of(&io::stderr()).colour;
+    let logs = Registry::default().with(options.log_format.layer(colour, options.verbose > 0));
     // The filter of RUST_LOG costs a compiled expression; the common case goes without.
     match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => {
             let filter = EnvFilter::try_new(&filter).context("reading RUST_LOG")?;
-            builder.with_env_filter(filter).init();
+            logs.with(filter).init();
         }
-        _ => match level(options.verbose, options.quiet) {
-            Some(level) => builder.with_max_level(level).init(),
-            None => builder.with_max_level(tracing::level_filters::LevelFilter::OFF).init(),
-        },
+        _ => {
+            let level = level(options.verbose, options.quiet);
+            logs.with(level.map_or(LevelFilter::OFF, LevelFilter::from_level)).init();
+        }
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ fn is_setting(variable: &str) -> bool {
     variable.starts_with("QOE_")
         && !variable.starts_with("QOE_PROBE_")
         && !variable.starts_with("QOE_TEST_")
-        && !["QOE_CONFIG", "QOE_CRASH_AT"].contains(&variable)
+        && !["QOE_CONFIG", "QOE_LOG_FORMAT", "QOE_CRASH_AT"].contains(&variable)
 }
 
 impl Settings {

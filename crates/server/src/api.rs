@@ -16,11 +16,14 @@ use crate::store::{Reader, Span, Store, StoreError};
 mod drifts;
 mod gaps;
 mod incidents;
+mod metrics;
 mod params;
 mod query;
 mod scores;
 mod summary;
 mod windows;
+
+pub use metrics::Metrics;
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -29,15 +32,19 @@ pub struct Deps {
     pub store: Store,
     /// Who may read. Shared with the ingest, so that both know a token at once.
     pub auth: Auth,
+    /// What is counted of it.
+    pub metrics: Metrics,
     /// The time in milliseconds since the Unix epoch.
     pub now: fn() -> i64,
 }
 
 /// Everything below `/api/v1`, which needs a token of scope `read`.
 pub fn router(deps: Deps) -> Router {
-    let auth = deps.auth.clone();
+    let (auth, metrics) = (deps.auth.clone(), deps.metrics.clone());
     Router::from(routes().with_state(deps))
         .route_layer(middleware::from_fn_with_state(auth, auth::require_read))
+        // Also those that are refused.
+        .route_layer(middleware::from_fn_with_state(metrics, metrics::count))
 }
 
 /// The same, described.

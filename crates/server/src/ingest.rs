@@ -10,8 +10,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use model::ClientId;
 use model::decode::{Accepted, BodyError, Code, Decoded, Limits, Media, Rejection};
+use model::{ClientId, SchemaVersion};
 use opentelemetry::KeyValue;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -216,6 +216,8 @@ impl Ingest {
             return Err(nothing_accepted(rejected));
         }
         let (accepted, tracer) = (events.len(), &self.deps.tracer);
+        let newer =
+            events.iter().filter(|taken| taken.event.version == SchemaVersion::V1_1).count();
         let traced = tracer.traced(events.iter().map(|taken| &taken.event));
         if !traced.is_empty() {
             tracer.measured(events.iter().map(|taken| &taken.event));
@@ -227,7 +229,8 @@ impl Ingest {
             tracer.stepped(&traced, step, handed.elapsed(), &attributes);
             tracer.stepped(&traced, Step::Receive, began.elapsed(), &request_attributes());
         }
-        self.deps.metrics.accepted(accepted);
+        self.deps.metrics.accepted(SchemaVersion::V1_0, accepted - newer);
+        self.deps.metrics.accepted(SchemaVersion::V1_1, newer);
         rejected.iter().for_each(|one| self.deps.metrics.rejected(one));
         let answer = Answer { accepted, duplicates, rejected: &rejected };
         Ok(json(StatusCode::ACCEPTED, &answer))
@@ -296,6 +299,7 @@ fn of_client(decoded: Decoded, speaks_for: &str) -> (Vec<Accepted>, Vec<Rejectio
                 code: Code::ClientMismatch,
                 field: Some("client_id".to_owned()),
                 detail: "the token speaks for another client".to_owned(),
+                version: Some(taken.event.version),
             });
         }
     }

@@ -14,6 +14,7 @@ pub mod ingest;
 pub mod metrics;
 pub mod openapi;
 pub mod partition;
+pub mod plain;
 pub mod roles;
 pub mod rollup;
 pub mod store;

@@ -107,6 +107,9 @@ impl Tracer {
         let end = SystemTime::now();
         for Traced { trace, event } in traced {
             let parent = step.parent().map_or(trace.span, |parent| number(*event, parent.key()));
+            let trace_id = format_args!("{:032x}", trace.id);
+            let took_ms = took.as_secs_f64() * 1e3;
+            tracing::debug!(%trace_id, event_id = %event, took_ms, "{}", step.name());
             inner.end(Span {
                 trace: *trace,
                 number: number(*event, step.key()),

@@ -3,13 +3,14 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::event::{ClientId, Event, Target, Timings};
+use crate::event::{ClientId, Event, SchemaVersion, Target, Timings};
 use crate::stage::ErrorStage;
 use crate::units::{BitsPerSecond, Micros, Minute};
 use crate::window::Window;
 
 fn event(ttfb_us: u64) -> Event {
     Event {
+        version: SchemaVersion::V1_1,
         id: Uuid::from_u128(1),
         client: ClientId::trusted("c"),
         target: Target::trusted("https://t.example/"),

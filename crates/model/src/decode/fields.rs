@@ -104,13 +104,27 @@ fn check(
     limits: &Limits,
     interned: &mut Interned,
 ) -> Result<Event, Fault> {
+    // The version first: it says what the rest means.
+    let [_, _, _, _, schema_version, ..] = values;
+    let version = version(required(*schema_version, "schema_version")?)?;
+    let of_version = |fault| Fault { version: Some(version), ..fault };
+    check_rest(version, values, now_ms, limits, interned).map_err(of_version)
+}
+
+fn check_rest(
+    version: SchemaVersion,
+    values: &[Option<&str>; FIELDS.len()],
+    now_ms: i64,
+    limits: &Limits,
+    interned: &mut Interned,
+) -> Result<Event, Fault> {
     let [
         event_id,
         client_id,
         ts_ms,
         // Ingest's own; what a sender puts there is nothing to us.
         _recv_ts_ms,
-        schema_version,
+        _schema_version,
         target,
         network_context,
         timings,
@@ -120,8 +134,6 @@ fn check(
         tracestate,
         later @ ..,
     ] = values;
-    // The version first: it says what the rest means.
-    let version = version(required(*schema_version, "schema_version")?)?;
     let id = check::uuid(required(*event_id, "event_id")?, "event_id")?;
     let client = interned.client(required(*client_id, "client_id")?)?;
     let ts_ms = check::integer(required(*ts_ms, "ts_ms")?, 1..=i64::MAX, "ts_ms")?;
@@ -144,6 +156,7 @@ fn check(
         of_probe.beside.get_or_insert_default().trace = trace;
     }
     Ok(Event {
+        version,
         id,
         client: ClientId::trusted(client),
         target: Target::trusted(target),

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::SchemaVersion;
+
 /// An event that was not accepted, as it stands in the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
@@ -17,6 +19,9 @@ pub struct Rejection {
     pub field: Option<String>,
     /// Why, for people.
     pub detail: String,
+    /// The version it was written in, where that is known; not part of the answer.
+    #[serde(skip)]
+    pub version: Option<SchemaVersion>,
 }
 
 /// The contract's rejection codes.
@@ -60,6 +65,7 @@ pub(super) struct Fault {
     pub(super) code: Code,
     pub(super) field: Option<Cow<'static, str>>,
     pub(super) detail: String,
+    pub(super) version: Option<SchemaVersion>,
 }
 
 impl Fault {
@@ -68,7 +74,7 @@ impl Fault {
         field: impl Into<Cow<'static, str>>,
         detail: impl Into<String>,
     ) -> Self {
-        Self { code, field: Some(field.into()), detail: detail.into() }
+        Self { code, field: Some(field.into()), detail: detail.into(), version: None }
     }
 
     pub(super) fn invalid(field: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
@@ -81,7 +87,7 @@ impl Fault {
 
     /// A fault of the event as a whole.
     pub(super) fn of_event(detail: impl Into<String>) -> Self {
-        Self { code: Code::InvalidField, field: None, detail: detail.into() }
+        Self { code: Code::InvalidField, field: None, detail: detail.into(), version: None }
     }
 }
 
@@ -94,7 +100,7 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn at(self, index: u32) -> Rejection {
-        let Self { event_id, fault: Fault { code, field, detail } } = self;
-        Rejection { index, event_id, code, field: field.map(Cow::into_owned), detail }
+        let Self { event_id, fault: Fault { code, field, detail, version } } = self;
+        Rejection { index, event_id, code, field: field.map(Cow::into_owned), detail, version }
     }
 }

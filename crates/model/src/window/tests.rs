@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::event::{ClientId, Target, Timings};
+use crate::event::{ClientId, SchemaVersion, Target, Timings};
 use crate::{BitsPerSecond, Micros};
 
 pub(super) fn event(failure: Option<ErrorStage>, us: [Option<u64>; 5], bps: Option<u64>) -> Event {
     let [dns, tcp, tls, ttfb, total] = us.map(|v| v.map(Micros));
     Event {
+        version: SchemaVersion::V1_1,
         id: Uuid::from_u128(1),
         client: ClientId::trusted("c"),
         target: Target::trusted("https://t.example/"),

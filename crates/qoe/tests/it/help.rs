@@ -3,7 +3,7 @@
 use crate::running::qoe;
 
 /// Commands whose help is kept as a snapshot; the empty one is the program's own.
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 35] = [
     "",
     "check",
     "up",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 33] = [
     "explain",
     "rediagnose",
     "target",
+    "traces",
     "simulate",
     "probe",
     "ingest",
@@ -21,6 +22,7 @@ const COMMANDS: [&str; 33] = [
     "api",
     "token",
     "token create",
+    "ready",
     "migrate",
     "migrate up",
     "alert",

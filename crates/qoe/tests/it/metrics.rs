@@ -73,8 +73,11 @@ fn one_program_tells_of_all_its_parts_and_nothing_is_lost() {
     assert_eq!(of("qoe_ingest_requests_total{code=\"202\"}"), 1.0);
     assert_eq!(of("qoe_ingest_requests_total{code=\"401\"}"), 1.0);
     assert_eq!(of("qoe_ingest_auth_failures_total{reason=\"malformed_token\"}"), 1.0);
-    assert_eq!(of("qoe_ingest_events_total{result=\"accepted\",reason=\"\"}"), 3.0);
-    assert_eq!(of("qoe_ingest_events_total{result=\"rejected\",reason=\"invalid_field\"}"), 1.0);
+    assert_eq!(of("qoe_ingest_events_total{result=\"accepted\",version=\"1.1\",reason=\"\"}"), 3.0);
+    assert_eq!(
+        of("qoe_ingest_events_total{result=\"rejected\",version=\"1.1\",reason=\"invalid_field\"}"),
+        1.0
+    );
     assert_eq!(of("qoe_aggregator_applied_events_total"), 2.0);
     assert_eq!(of("qoe_aggregator_duplicate_events_total"), 1.0);
     assert_eq!(of("qoe_aggregator_late_events_total"), 2.0);
@@ -111,7 +114,7 @@ fn each_role_tells_of_itself() {
         samples
     };
     let of = told(&ingest, &["qoe_bus_connected", "qoe_role_info{role=\"ingest\"}"]);
-    assert_eq!(of["qoe_ingest_events_total{result=\"accepted\",reason=\"\"}"], 5.0);
+    assert_eq!(of["qoe_ingest_events_total{result=\"accepted\",version=\"1.1\",reason=\"\"}"], 5.0);
     assert!(of["qoe_bus_published_messages_total"] >= 1.0);
     let names = ["qoe_bus_redelivered_messages_total", "qoe_aggregator_dead_lettered_events_total"];
     let of = told(&aggregator, &names);
@@ -121,7 +124,11 @@ fn each_role_tells_of_itself() {
     eventually("it was looked how much waits", || {
         scrape(&aggregator).1.get("qoe_bus_lag_messages").copied().filter(|lag| *lag == 0.0)
     });
+    let of = told(&aggregator, &["qoe_bus_stream_bytes"]);
+    assert_eq!(of["qoe_bus_dead_letter_messages"], 0.0);
     let of = told(&diagnoser, &["qoe_diagnoser_lag_seconds", "qoe_store_failures_total"]);
     assert!(of["qoe_store_partitions{table=\"agg_1m\"}"] >= 1.0);
-    told(&api, &["qoe_fleet_silent_clients", "qoe_store_connections"]);
+    let of = told(&api, &["qoe_fleet_silent_clients", "qoe_store_connections"]);
+    assert!(of["qoe_api_requests_total{path=\"/api/v1/windows\",code=\"200\"}"] >= 1.0);
+    assert!(of["qoe_api_request_duration_seconds_count"] >= 1.0);
 }

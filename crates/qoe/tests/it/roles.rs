@@ -48,10 +48,15 @@ fn roles_wait_for_what_they_need_and_say_so() {
         });
         let other = get(role.addr, "/api/v1/windows", "none").unwrap();
         assert_eq!(other.status, 503, "{}", other.body);
+        let asked = qoe().args(["ready", &format!("http://{}", role.addr)]).output().unwrap();
+        let said = String::from_utf8(asked.stderr).unwrap();
+        assert!(asked.status.code() == Some(1) && said.contains(waits_for), "{said}");
     }
     site.qoe(&["migrate", "up", "--stream-max-bytes", "64MiB"]);
     for role in [&ingest, &aggregator, &diagnoser, &api] {
         eventually("it goes on", || (ready(role).status == 200).then_some(()));
+        let asked = qoe().args(["ready", &format!("http://{}", role.addr)]).output().unwrap();
+        assert!(asked.status.success() && asked.stdout == b"ready\n", "{asked:?}");
     }
     assert_eq!(get(diagnoser.addr, "/api/v1/windows", "none").unwrap().status, 404);
 }

@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use serde_json::Value;
 use tonic::transport::server::TcpIncoming;
 
 use crate::http::{get, post};
@@ -148,8 +149,11 @@ fn one_program_traces_from_the_probe_to_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let token = create_token(&data, "c", "ingest");
+    let log = dir.path().join("log");
     let server = Server::start(&data, |command| {
-        command.args(["--otlp", &format!("http://{collector}")]);
+        command.args(["--otlp", &format!("http://{collector}"), "-vv"]);
+        command.env("QOE_LOG_FORMAT", "json");
+        command.stderr(std::fs::File::create(&log).unwrap());
     });
     assert_eq!(post(server.addr, &token, &two_events("c")).unwrap().status, 202);
     let all = expected(
@@ -165,6 +169,11 @@ fn one_program_traces_from_the_probe_to_the_store() {
     let took = |name: &str| span(name).end_time_unix_nano - span(name).start_time_unix_nano;
     assert_eq!((took("dns"), took("connect"), took("tls")), (12_000_000, 20_000_000, 40_000_000));
     assert_eq!((took("GET"), took("transfer")), (155_000_000, 3_000_000));
+    let log = std::fs::read_to_string(&log).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let steps = lines.filter(|line| line["trace_id"] == TRACE && line["event_id"].is_string());
+    let steps: Vec<_> = steps.map(|line| line["message"].as_str().unwrap().to_owned()).collect();
+    assert!(["POST /v1/events", "count events"].iter().all(|step| steps.contains(&(*step).into())));
 }
 
 #[test]

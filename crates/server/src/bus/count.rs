@@ -238,6 +238,7 @@ fn refuse_before(ids_from_ms: i64, decoded: Decoded) -> Decoded {
         code: Code::TooOld,
         field: Some("ts_ms".to_owned()),
         detail: "lies before the ids that are kept: it may have been counted".to_owned(),
+        version: Some(taken.event.version),
     }));
     Decoded { events, rejected }
 }

@@ -22,6 +22,10 @@ pub struct Fares {
     pub halted: Option<String>,
     /// Messages that wait for any consumer; `None` before the first look.
     pub waiting: Option<u64>,
+    /// Bytes that the stream keeps, those of messages that are done with among them.
+    pub stream_bytes: Option<u64>,
+    /// Dead letters that are kept, of all consumers.
+    pub dead_letters_kept: Option<u64>,
     /// Messages that consumers have at work.
     pub at_work: u64,
     /// Every message up to this sequence is done with.

@@ -5,14 +5,12 @@ use std::time::Duration;
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::net::TcpStream;
 use url::Url;
 
 use super::connect::{OLDEST_TEXT, is_new_enough};
 use super::{Bus, BusError, StreamState, consume, stream};
+use crate::plain;
 
 /// When the server writes what it confirmed to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,34 +306,21 @@ fn sync_of(answer: &[u8]) -> Sync {
     }
 }
 
-/// The answer is some hundred bytes.
-const MONITOR_BYTES: usize = 1 << 20;
-const MONITOR_TIMEOUT: Duration = Duration::from_secs(5);
-
-async fn sync_by_monitor(monitor: &Url) -> Result<Sync, BusError> {
-    let failed = || BusError::request(format!("ask the monitoring port at {monitor}"));
-    let asked = tokio::time::timeout(MONITOR_TIMEOUT, get(monitor, "/jsz")).await;
-    let answer = asked.map_err(|_| failed()(&"no answer in time"))?;
-    answer.map(|body| sync_of(&body)).map_err(|error| failed()(&error))
-}
+const MONITOR_PORT: u16 = 8222;
 
 /// The monitoring port speaks plain HTTP inside the network of the servers.
-async fn get(base: &Url, path: &str) -> anyhow::Result<Bytes> {
-    anyhow::ensure!(base.scheme() == "http", "only http:// is supported");
-    let host = base.host_str().unwrap_or_default();
-    let port = base.port().unwrap_or(8222);
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-    let io = TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
-    let connection = tokio::spawn(connection);
-    let request = http::Request::get(path)
-        .header(http::header::HOST, format!("{host}:{port}"))
-        .body(Empty::<Bytes>::new())?;
-    let answer = sender.send_request(request).await?;
-    anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
-    let body = Limited::new(answer.into_body(), MONITOR_BYTES).collect().await;
-    connection.abort();
-    Ok(body.map_err(|error| anyhow::anyhow!(error))?.to_bytes())
+async fn sync_by_monitor(monitor: &Url) -> Result<Sync, BusError> {
+    let mut server = monitor.clone();
+    if server.port().is_none() {
+        // Refused where it is no http://, which is told then.
+        let _ = server.set_port(Some(MONITOR_PORT));
+    }
+    let failed = || BusError::request(format!("ask the monitoring port at {monitor}"));
+    let (status, body) = plain::get(&server, "/jsz").await.map_err(|error| failed()(&error))?;
+    if !status.is_success() {
+        return Err(failed()(&format!("it answers {status}")));
+    }
+    Ok(sync_of(&body))
 }
 
 #[cfg(test)]

@@ -24,6 +24,16 @@ impl Part for Health {
                 read(|fares| fares.waiting.map(|_| fares.at_work as f64)),
             ),
             Told::gauge(
+                "qoe_bus_stream_bytes",
+                "Bytes of events that the stream keeps, whoever is done with them",
+                read(|fares| fares.stream_bytes.map(|n| n as f64)),
+            ),
+            Told::gauge(
+                "qoe_bus_dead_letter_messages",
+                "Dead letters that are kept until somebody has them tried again or dropped",
+                read(|fares| fares.dead_letters_kept.map(|n| n as f64)),
+            ),
+            Told::gauge(
                 "qoe_bus_connected",
                 "Whether there is a connection to the bus, 0 or 1",
                 read(|fares| Some(f64::from(u8::from(fares.connected)))),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use model::SchemaVersion;
 use model::decode::Rejection;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -34,7 +35,17 @@ struct Answered {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Judged {
     result: &'static str,
+    /// Of the contract; empty where the event does not say one that is known.
+    version: &'static str,
     reason: &'static str,
+}
+
+const VERSIONS: [SchemaVersion; 2] = [SchemaVersion::V1_0, SchemaVersion::V1_1];
+
+impl Judged {
+    fn accepted(version: SchemaVersion) -> Self {
+        Self { result: "accepted", version: version.as_str(), reason: "" }
+    }
 }
 
 impl Default for Metrics {
@@ -49,7 +60,7 @@ impl Default for Metrics {
         };
         // There from the start: a rate of what was never told is nothing, not 0.
         metrics.requests.get_or_create_owned(&Answered { code: 202 });
-        metrics.accepted(0);
+        VERSIONS.into_iter().for_each(|version| metrics.accepted(version, 0));
         metrics
     }
 }
@@ -76,13 +87,13 @@ impl Metrics {
         problem.rejected().iter().for_each(|one| self.rejected(one));
     }
 
-    pub(super) fn accepted(&self, events: usize) {
-        let judged = Judged { result: "accepted", reason: "" };
-        self.events.get_or_create_owned(&judged).inc_by(events as u64);
+    pub(super) fn accepted(&self, version: SchemaVersion, events: usize) {
+        self.events.get_or_create_owned(&Judged::accepted(version)).inc_by(events as u64);
     }
 
     pub(super) fn rejected(&self, rejection: &Rejection) {
-        let judged = Judged { result: "rejected", reason: rejection.code.as_str() };
+        let version = rejection.version.map_or("", SchemaVersion::as_str);
+        let judged = Judged { result: "rejected", version, reason: rejection.code.as_str() };
         self.events.get_or_create_owned(&judged).inc();
     }
 }
@@ -95,14 +106,17 @@ pub(crate) struct Conserved {
 
 impl Part for Conserved {
     fn register(&self, registry: &mut Registry) {
-        let judged = Judged { result: "accepted", reason: "" };
-        let answered = self.ingest.events.get_or_create_owned(&judged);
+        let of = |version| self.ingest.events.get_or_create_owned(&Judged::accepted(version));
+        let accepted = VERSIONS.map(of);
         let aggregator = Arc::clone(&self.aggregator);
         registry.register_collector(Told::gauge(
             "qoe_conservation_gap_events",
             "Events that were answered 202 and are neither counted nor known as duplicates: above 0 some were \
              lost; below 0 some are counted whose answer is on its way, or whose sender went away",
-            move || Some(answered.get() as f64 - aggregator.counted() as f64),
+            move || {
+                let accepted: u64 = accepted.iter().map(Counter::get).sum();
+                Some(accepted as f64 - aggregator.counted() as f64)
+            },
         ));
     }
 }

@@ -73,10 +73,12 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
     let auth = Auth::new(tokens, now_ms);
     let tracer = super::tracer(collector.as_ref(), "all")?;
     let (metrics, fares) = (ingest::Metrics::default(), diagnoser::Fares::default());
+    let asked = api::Metrics::default();
     let page = Page::of("all")
         .with(&metrics)
         .with(&**aggregator.metrics())
         .with(fares.metrics())
+        .with(&asked)
         .with(&metrics.conserved(aggregator.metrics()))
         .of_store(&store, now_ms)
         .for_readers(auth.clone());
@@ -88,7 +90,8 @@ pub async fn all_in_one(cfg: AllInOne, shutdown: CancellationToken) -> anyhow::R
         tracer: tracer.clone(),
         now: now_ms,
     });
-    let api = api::router(api::Deps { store: store.clone(), auth, now: now_ms });
+    let deps = api::Deps { store: store.clone(), auth, metrics: asked, now: now_ms };
+    let api = api::router(deps);
     let health =
         health::router(Checks::of(&aggregator)).merge(page.router()).merge(openapi::router());
     let router = ingest.merge(api).merge(health).fallback(problem::not_found);

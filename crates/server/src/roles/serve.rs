@@ -28,8 +28,10 @@ pub async fn api(cfg: Serving, shutdown: CancellationToken) -> anyhow::Result<()
     let served = Served::start(cfg.door, &shutdown);
     if let Some(store) = super::store(&cfg.store, &served, &shutdown).await? {
         let auth = Auth::new(store.tokens(), now_ms);
-        let page = Page::of("api").of_store(&store, now_ms).for_readers(auth.clone());
-        let router = api::router(api::Deps { store: store.clone(), auth, now: now_ms });
+        let metrics = api::Metrics::default();
+        let page = Page::of("api").with(&metrics).of_store(&store, now_ms);
+        let page = page.for_readers(auth.clone());
+        let router = api::router(api::Deps { store: store.clone(), auth, metrics, now: now_ms });
         served.open(router.merge(page.router()).merge(openapi::router()), checks(store));
         shutdown.cancelled().await;
     }

@@ -127,7 +127,7 @@ pub(super) fn hours<'a>(
 #[cfg(test)]
 mod tests {
     use model::event::Timings;
-    use model::{ClientId, Target};
+    use model::{ClientId, SchemaVersion, Target};
     use uuid::Uuid;
 
     use super::*;
@@ -136,6 +136,7 @@ mod tests {
 
     fn event(client: &str, target: &str, ts_ms: i64) -> Event {
         Event {
+            version: SchemaVersion::V1_1,
             id: Uuid::nil(),
             client: ClientId::trusted(client),
             target: Target::trusted(target),

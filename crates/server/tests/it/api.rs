@@ -32,6 +32,7 @@ impl Api {
         let router = api::router(api::Deps {
             store: world.store.clone(),
             auth: Auth::new(tokens, now),
+            metrics: api::Metrics::default(),
             now,
         });
         Self { world, running, router, token }

@@ -8,7 +8,7 @@ use model::detect::{Payload, Topology};
 use model::diagnosis::Label;
 use model::event::Beside;
 use model::units::MINUTE_MS;
-use model::{ClientId, ErrorStage, Event, Micros, Target, event::Timings};
+use model::{ClientId, ErrorStage, Event, Micros, SchemaVersion, Target, event::Timings};
 use server::aggregator::Settings;
 use server::diagnoser::{self, Fleet};
 use server::store::{Detected, DriftQuery, DriftRow, IncidentQuery, IncidentRow, Severity, Span};
@@ -63,6 +63,7 @@ pub(crate) fn fleet_minute(minute: i64, ids: u128, change: Option<Change>) -> Ve
                 };
                 let id = (ids << 64) | ((minute as u128) << 16) | u128::from(n * 2 + t as u64 + 1);
                 let mut event = Event {
+                    version: SchemaVersion::V1_1,
                     id: Uuid::from_u128(id),
                     client: ClientId::trusted(client),
                     target: Target::trusted(target),

@@ -64,7 +64,12 @@ impl Whole {
         });
         let page = Page::of("all").for_readers(auth.clone());
         let router = events
-            .merge(api::router(api::Deps { store: world.store.clone(), auth, now }))
+            .merge(api::router(api::Deps {
+                store: world.store.clone(),
+                auth,
+                metrics: api::Metrics::default(),
+                now,
+            }))
             .merge(health::router(Checks::of(&running.aggregator)))
             .merge(page.router())
             .merge(openapi::router())

@@ -194,7 +194,12 @@ impl Platform {
             settings: parts.ingest,
             now: || NOW,
         });
-        let api = api::router(api::Deps { store: world.store.clone(), auth, now: || NOW });
+        let api = api::router(api::Deps {
+            store: world.store.clone(),
+            auth,
+            metrics: api::Metrics::default(),
+            now: || NOW,
+        });
         let health = health::router(Checks::of(&running.aggregator));
         let router = ingest.merge(api).merge(health).fallback(problem::not_found);
         Self { world, running, token, router, read_token }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use model::event::Timings;
 use model::units::{MINUTE_MS, Micros, Minute};
-use model::{BitsPerSecond, ClientId, ErrorStage, Event, Target};
+use model::{BitsPerSecond, ClientId, ErrorStage, Event, SchemaVersion, Target};
 use server::aggregator::{Aggregator, Settings, WriterThreads};
 use server::store::{
     Cell, FleetWindow, GapQuery, GapRow, Location, PostgresSettings, Reader, Span, Store,
@@ -144,6 +144,7 @@ pub(crate) fn event(client: &str, n: u64, ts_ms: i64) -> Event {
         total: None,
     };
     Event {
+        version: SchemaVersion::V1_1,
         id: Uuid::from_u128(u128::from(n) + 1),
         client: ClientId::trusted(client),
         target: Target::trusted(TARGET),

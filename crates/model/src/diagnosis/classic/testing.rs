@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::event::{ClientId, Event, Target, Timings};
+use crate::event::{ClientId, Event, SchemaVersion, Target, Timings};
 use crate::stage::Metric;
 use crate::units::{BitsPerSecond, Micros};
 use crate::window::Window;
@@ -27,6 +27,7 @@ impl Samples {
     pub(super) fn ms(ms: i64) -> Self {
         let us = Some(Micros(ms.unsigned_abs() * 1_000));
         Self(vec![Event {
+            version: SchemaVersion::V1_1,
             id: Uuid::from_u128(1),
             client: ClientId::trusted("c"),
             target: Target::trusted("https://t.example/"),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::near;
-use crate::event::{ClientId, Event, Target, Timings};
+use crate::event::{ClientId, Event, SchemaVersion, Target, Timings};
 use crate::score::{Band, Confidence, Limit, Profile, Qoe, Web};
 use crate::stage::ErrorStage;
 use crate::units::Micros;
@@ -15,6 +15,7 @@ use crate::window::Window;
 fn event(failure: Option<ErrorStage>, ms: [Option<u64>; 4]) -> Event {
     let [dns, tcp, tls, ttfb] = ms.map(|ms| ms.map(|ms| Micros(ms * 1_000)));
     Event {
+        version: SchemaVersion::V1_1,
         id: Uuid::from_u128(1),
         client: ClientId::trusted("c"),
         target: Target::trusted("https://t.example/"),

@@ -45,7 +45,7 @@ mod tests {
     use model::event::Timings;
     use model::score::Profile;
     use model::window::Window;
-    use model::{ClientId, ErrorStage, Event, Micros, Target};
+    use model::{ClientId, ErrorStage, Event, Micros, SchemaVersion, Target};
 
     use super::*;
 
@@ -54,6 +54,7 @@ mod tests {
         let mut window = Window::default();
         for ttfb in [Some(400), Some(1_200), Some(1_800), None] {
             window.fold(&Event {
+                version: SchemaVersion::V1_1,
                 id: uuid::Uuid::nil(),
                 client: ClientId::trusted("c"),
                 target: Target::trusted("https://t.example/"),

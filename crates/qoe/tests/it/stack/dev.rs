@@ -124,6 +124,17 @@ fn it_comes_up_starts_again_what_dies_and_leaves_nothing() {
         answer.body.contains("https://target.test").then_some(())
     });
 
+    // And the trace of one of them, from the probe to the store.
+    eventually("a whole trace is there", || {
+        let addr = ([127, 0, 0, 1], stack.port("OTLP_HTTP_PORT")).into();
+        let list = get(addr, "/", "").ok()?.body;
+        let ids = list.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
+        let drawn = ids.filter_map(|id| Some(get(addr, &format!("/{id}"), "").ok()?.body));
+        let steps = ["dns", "tls", "POST /v1/events", "send events", "count events"];
+        let mut whole = drawn.filter(|drawn| steps.iter().all(|step| drawn.contains(step)));
+        whole.next().map(drop)
+    });
+
     let before = stack.state();
     kill(pid(&before["services"]["api"]), Signal::SIGKILL).unwrap();
     eventually("another api is there", || {

@@ -27,7 +27,10 @@ impl Consumer {
                     continue;
                 }
             };
-            self.note(&info);
+            self.note(&stream, &info);
+            if let Ok((letters, _)) = self.bus.dead_letter_count().await {
+                self.health.update(|fares| fares.dead_letters_kept = Some(letters));
+            }
             accounted = self.miss(&stream, &info, accounted);
             if !self.is_silent(&info) {
                 continue;
@@ -68,8 +71,9 @@ impl Consumer {
         gone
     }
 
-    fn note(&self, info: &Info) {
+    fn note(&self, stream: &stream::Info, info: &Info) {
         self.health.update(|fares| {
+            fares.stream_bytes = Some(stream.state.bytes);
             fares.waiting = Some(info.num_pending);
             fares.at_work = info.num_ack_pending as u64;
             fares.ack_floor = info.ack_floor.stream_sequence;
