@@ -2,7 +2,6 @@
 //! name, and every flag anywhere is one that the programs have.
 
 mod chart;
-mod documents;
 mod openwrt;
 mod packages;
 mod template;

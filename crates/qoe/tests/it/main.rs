@@ -1,6 +1,6 @@
 //! The `qoe` program as a person or a script meets it: its help, its exit codes, its server
 //! through a whole life, its roles on a real bus and database, what a killed server owes to those
-//! it answered, and what there is to deploy it with.
+//! it answered, what there is to deploy it with, and what the documents say of all that.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -14,6 +14,7 @@ mod deploy;
 mod diagnose;
 mod dlq;
 mod doctor;
+mod documents;
 mod explain;
 mod help;
 mod http;

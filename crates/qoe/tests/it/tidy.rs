@@ -1,5 +1,4 @@
-//! What neither the compiler nor a linter keeps: the walls between modules, the size of files, and
-//! documents that name what is there.
+//! What neither the compiler nor a linter keeps: the walls between modules, and the size of files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -128,34 +127,6 @@ fn every_module_says_what_it_holds() {
     assert!(silent.is_empty(), "no `//!` at the top of {silent:?}");
 }
 
-#[test]
-fn documents_name_what_is_there() {
-    let root = root();
-    let mut missing = Vec::new();
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/guarantees.md", "docs/api.md"]
-    {
-        let text = fs::read_to_string(root.join(document)).unwrap();
-        // Every second piece stands between backticks.
-        let quoted = text.split('`').skip(1).step_by(2);
-        let linked = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for path in quoted.chain(linked).filter(|text| is_path(text)) {
-            if !root.join(path).exists() {
-                missing.push(format!("{document}: {path}"));
-            }
-        }
-    }
-    assert!(missing.is_empty(), "not there: {missing:#?}");
-}
-
-/// Whether a piece of a document names a file or folder of the repository.
-fn is_path(text: &str) -> bool {
-    let known =
-        ["crates/", "benches", "chaos", "config/", ".ci/"].iter().any(|top| text.starts_with(top));
-    let document = text.ends_with(".md") && !text.contains("://");
-    (known || document) && !text.contains([' ', '*', '{', '<', '\n'])
-}
-
 /// Every Rust file below a folder, with its text.
 pub(crate) fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -184,6 +155,7 @@ fn relative(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
 
-fn root() -> PathBuf {
+/// The repository.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
