@@ -69,11 +69,14 @@ impl Loader {
         }
         let now_ms = now_ms();
         let bytes = share(self.plan, state.budget.left(now_ms));
-        if bytes < LEAST || !state.budget.reserve(now_ms, bytes) {
-            tracing::debug!("the day's bytes are spent: the line is not loaded");
-            return;
+        let spent = || tracing::debug!("the day's bytes are spent: the line is not loaded");
+        if bytes < LEAST {
+            return spent();
         }
         let _loaded = self.line.write().await;
+        if !state.budget.reserve(now_ms, bytes) {
+            return spent();
+        }
         let allowance = Allowance::of(bytes);
         let all = Tests { download: true, upload: true, responsiveness: true };
         prober.load(m, all, &LoadOptions::default(), &allowance).await;
@@ -104,7 +107,38 @@ fn share(plan: LoadPlan, left: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use testbed::target::{Target, TargetConfig};
+
     use super::*;
+    use crate::Options;
+
+    #[tokio::test]
+    async fn nothing_is_measured_while_a_test_loads_the_line() {
+        let http = Some(([127, 0, 0, 1], 0).into());
+        let target = Target::start(TargetConfig { http, ..TargetConfig::default() }).await.unwrap();
+        let url = format!("http://{}/health", target.http_addr().unwrap()).parse().unwrap();
+        let prober = Prober::new(Options { throughput: false, ..Options::default() }).unwrap();
+        let mut m = prober.measure(&url).await;
+        let plan = LoadPlan { every: Duration::ZERO, daily_bytes: 1 << 40, on_metered: true };
+        let loader = Loader::new(plan, None);
+        let identity = Identity::named("c");
+        let other = loader.idle_line().unwrap();
+        assert!(loader.idle_line().is_some(), "measurements are made side by side");
+        let line_is_held = async {
+            while loader.idle_line().is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = loader.run(&prober, &mut m, &identity) => panic!("it loads beside a measurement"),
+            () = line_is_held => {}
+        }
+        drop(other);
+        assert!(loader.idle_line().is_some(), "it was given up");
+        loader.run(&prober, &mut m, &identity).await;
+        let left = loader.state.lock().await.budget.left(now_ms());
+        assert!(left < plan.daily_bytes && loader.idle_line().is_some());
+    }
 
     #[test]
     fn a_test_has_its_share_of_the_day_and_no_more_than_is_left() {
