@@ -51,11 +51,13 @@ demo: build ## Break a target in turn and see each fault named, with a score (ab
 	$(QOE) demo $(ARGS)
 
 test: servers ## Run every test (needs only Rust and Python 3)
-	$(CARGO) test --locked
+	PATH="$$PATH:$(CACHE)/prometheus/usr/bin" $(CARGO) test --locked
 
-servers: ## Have NATS and PostgreSQL for the tests, if the machine has none that would do
+servers: ## Have NATS, PostgreSQL and Prometheus for the tests, where the machine has none that would do
 	@mkdir -p $(CACHE)
 	@scripts/servers $(CACHE)/servers
+	@scripts/prometheus $(CACHE)/prometheus || \
+		echo "without Prometheus: rules, panels and the form of metrics are not checked"
 
 check: ## What CI checks before the tests: format, lints, licences, documentation
 	$(CARGO) fmt --all --check

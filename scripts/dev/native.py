@@ -106,6 +106,9 @@ def migrate(settings: Settings, args: list[str]) -> None:
 
 def _fetch_servers(settings: Settings) -> None:
     folder = settings.cache / "servers"
+    command = [str(ROOT / "scripts/prometheus"), str(settings.cache / "prometheus")]
+    # Without it is said at the end.
+    subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
     command = [str(ROOT / "scripts/servers"), str(folder)]
     fetched = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
     if fetched.returncode == 0:
@@ -122,7 +125,7 @@ def _fetch_servers(settings: Settings) -> None:
 
 def _check_ports(settings: Settings) -> None:
     listeners = dict(LISTENERS)
-    if shutil.which("prometheus") is None:
+    if services.find_prometheus(settings) is None:
         del listeners["PROMETHEUS_PORT"]
     taken = [name for name in listeners if not is_free(settings.port(name))]
     if taken:

@@ -154,13 +154,19 @@ def find_nats(settings: Settings) -> str:
     return str(fetched) if fetched.is_file() else (shutil.which("nats-server") or "nats-server")
 
 
+def find_prometheus(settings: Settings) -> Optional[str]:
+    """What is on PATH, or what `make servers` fetched."""
+    fetched = settings.cache / "prometheus/usr/bin/prometheus"
+    return shutil.which("prometheus") or (str(fetched) if fetched.is_file() else None)
+
+
 def missing(settings: Settings) -> list[str]:
     """What the Docker stack has and this one does without, each with what to do."""
     gone = []
-    if shutil.which("prometheus") is None:
+    if find_prometheus(settings) is None:
         gone.append(
-            "prometheus is not installed: apt-get install prometheus && systemctl disable --now prometheus,"
-            " which would take the port"
+            "prometheus is not here and can't be fetched: install it (where that starts it too, stop it: it"
+            " would take the port)"
         )
     gone.append("Grafana and Jaeger run in the Docker stack only; `qoe traces` stands in for Jaeger")
     return gone

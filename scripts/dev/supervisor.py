@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -92,7 +91,7 @@ class Supervisor:
         self._start_and_wait(services.roles(self.settings, qoe))
         for service in services.measured(self.settings, qoe):
             self._start_and_wait([service])
-        prometheus = shutil.which("prometheus")
+        prometheus = services.find_prometheus(self.settings)
         if prometheus:
             self._start_and_wait([services.prometheus(self.settings, qoe, prometheus)])
 
