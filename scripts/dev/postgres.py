@@ -122,7 +122,8 @@ def find(settings: Settings) -> Postgres:
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
     on_path = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
     for folder in [fetched, *on_path, *reversed(debian)]:
-        if all((folder / name).is_file() for name in ("postgres", "initdb", "psql", "pg_isready")):
+        # A folder that may not be looked into has none.
+        if all(os.path.isfile(folder / name) for name in ("postgres", "initdb", "psql", "pg_isready")):
             return _as_somebody(settings, folder)
     raise Trouble("there is no PostgreSQL to run: `make servers` fetches one, which needs the network")
 
