@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// How many run side by side: more are over sooner, and need more of the machine
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=19))]
     worlds: u8,
-    /// Only the first fault of each label
+    /// Only the first fault of each label, and none that only tests under load see
     #[arg(long)]
     quick: bool,
     /// Time before the first fault [default: until enough is known of what is usual]
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut faults = chosen(&args.faults)?;
     if args.quick {
         let mut labels = BTreeSet::new();
-        faults.retain(|fault| labels.insert(fault.label));
+        faults.retain(|fault| fault.seen == Seen::Idle && labels.insert(fault.label));
     }
     let scratch = tempfile::tempdir().context("making a temporary directory")?;
     let dir = args.keep.as_deref().unwrap_or(scratch.path());
