@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{root, text, yaml};
+use super::{assert_good, root, text, yaml};
 
 /// Those that are built from this checkout.
 const OURS: [&str; 7] = ["migrate", "ingest", "aggregator", "diagnoser", "api", "target", "probe"];
@@ -53,6 +53,23 @@ fn what_can_be_set_is_what_is_read() {
         let default = format!("${{{name}:-{port}}}");
         assert!(!used || text("docker-compose.yml").contains(&default), "{default}");
     }
+}
+
+/// By its own parser, where the machine has it; that wants no engine.
+#[test]
+fn compose_reads_it() {
+    let docker = |args: &[&str]| {
+        let mut command = std::process::Command::new("docker");
+        command.arg("compose").args(args).current_dir(root());
+        command.envs(env_names().iter().map(|name| (name, "Aa12345678901234")));
+        command.envs(env_names().iter().filter(|n| n.ends_with("_PORT")).map(|n| (n, "15000")));
+        command.output()
+    };
+    if !docker(&["version"]).is_ok_and(|told| told.status.success()) {
+        println!("docker compose was not asked: it is not here");
+        return;
+    }
+    assert_good(&docker(&["--profile", "*", "config", "--quiet"]).unwrap());
 }
 
 #[test]
