@@ -37,6 +37,11 @@ struct Operation {
     operation: &'static str,
 }
 
+/// How sending a message went.
+const SENT: &str = "sent";
+const FAILED: &str = "failed";
+const GIVEN_UP: &str = "given_up";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     result: &'static str,
@@ -44,6 +49,11 @@ struct Outcome {
 
 impl Metrics {
     pub(super) fn new(room: &Arc<Semaphore>) -> Self {
+        let alerts: Family<Outcome, Counter> = Family::default();
+        // There from the start: what begins with its first one shows no increase.
+        for result in [SENT, FAILED, GIVEN_UP] {
+            alerts.get_or_create_owned(&Outcome { result });
+        }
         Self {
             applied: Counter::default(),
             duplicates: Counter::default(),
@@ -53,7 +63,7 @@ impl Metrics {
             since_receipt: slow(),
             transactions: Family::new_with_constructor(quick),
             failures: Counter::default(),
-            alerts: Family::default(),
+            alerts,
             room: Arc::clone(room),
             all_room: room.available_permits(),
         }
@@ -85,9 +95,9 @@ impl Metrics {
     /// A message of alerts had this fate.
     pub(super) fn alerted(&self, fate: &Fate) {
         let result = match fate {
-            Fate::Delivered => "sent",
-            Fate::Again { .. } => "failed",
-            Fate::GivenUp { .. } => "given_up",
+            Fate::Delivered => SENT,
+            Fate::Again { .. } => FAILED,
+            Fate::GivenUp { .. } => GIVEN_UP,
         };
         self.alerts.get_or_create_owned(&Outcome { result }).inc();
     }

@@ -59,7 +59,9 @@ impl Default for Metrics {
             rate_limited: Counter::default(),
         };
         // There from the start: a rate of what was never told is nothing, not 0.
-        metrics.requests.get_or_create_owned(&Answered { code: 202 });
+        for code in [StatusCode::ACCEPTED, StatusCode::SERVICE_UNAVAILABLE] {
+            metrics.requests.get_or_create_owned(&Answered { code: code.as_u16() });
+        }
         VERSIONS.into_iter().for_each(|version| metrics.accepted(version, 0));
         metrics
     }
