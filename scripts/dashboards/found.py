@@ -77,7 +77,10 @@ def incidents() -> Json:
 
 def fleet() -> Json:
     """Whether probes send."""
-    probes = 'sum(rate(qoe_probe_measurements_total[$__rate_interval])) by (result)'
+
+    def probes(metric: str) -> str:
+        return f"sum(rate(qoe_probe_{metric}_total[$__rate_interval]))"
+
     return dashboard(
         "qoe-fleet",
         "Fleet health",
@@ -125,11 +128,20 @@ def fleet() -> Json:
                 {},
                 12,
             ),
-            lines("Measurements of scraped probes", "By what came of them.", [promql(probes, "{{result}}")], "ops"),
+            lines(
+                "Measurements of scraped probes",
+                "A second: made, of these while the probe was in trouble itself, and left out.",
+                [
+                    promql(probes("measurements"), "made"),
+                    promql(probes("troubled_measurements"), "in trouble"),
+                    promql(probes("missed_ticks"), "left out"),
+                ],
+                "ops",
+            ),
             lines(
                 "Waiting at scraped probes",
                 "Events in their queues.",
-                [promql("qoe_probe_spool_events", "{{instance}}")],
+                [promql("qoe_probe_waiting_events", "{{instance}}")],
                 "short",
             ),
             lines(
@@ -147,11 +159,11 @@ def fleet() -> Json:
             ),
             lines(
                 "Shipping of scraped probes",
-                "Events a second that arrived, sendings that failed, events lost.",
+                "Events a second that a server took, that it refused, and that were lost.",
                 [
-                    promql("sum(rate(qoe_probe_shipped_events_total[$__rate_interval]))", "shipped"),
-                    promql("sum(rate(qoe_probe_ship_failures_total[$__rate_interval]))", "failed sendings"),
-                    promql("sum(rate(qoe_probe_lost_events_total[$__rate_interval]))", "lost"),
+                    promql(probes("shipped_events"), "shipped"),
+                    promql(probes("refused_events"), "refused"),
+                    promql(probes("lost_events"), "lost"),
                 ],
                 "ops",
             ),

@@ -1,8 +1,11 @@
-//! The development stack, each file of it by its own parser, and its panels on a real database.
+//! The development stack, each file of it by its own parser, and its panels on a real database and a
+//! real Prometheus.
 
 mod compose;
 mod dev;
 mod panels;
+mod prometheus;
+mod promql;
 mod rules;
 
 use std::fs;

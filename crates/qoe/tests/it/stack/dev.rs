@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use testbed::servers::free_port;
 
-use super::{assert_good, root, text};
+use super::{assert_good, prometheus, root, text};
 use crate::http::get;
 use crate::running::eventually;
 
@@ -136,6 +136,20 @@ fn it_comes_up_starts_again_what_dies_and_leaves_nothing() {
     });
 
     let before = stack.state();
+    if before["services"]["prometheus"].is_object() {
+        let addr = ([127, 0, 0, 1], stack.port("PROMETHEUS_PORT")).into();
+        let scraped = eventually("its Prometheus knows whom it scrapes", || {
+            let told = prometheus::ask(addr, "/api/v1/targets", &[]).ok()?;
+            told["activeTargets"].as_array().filter(|all| !all.is_empty()).cloned()
+        });
+        for role in ["ingest", "aggregator", "diagnoser", "api", "probe"] {
+            let port = stack.port(&format!("{}_PORT", role.to_uppercase()));
+            let url = format!("http://127.0.0.1:{port}/metrics");
+            let is = |one: &&Value| one["labels"]["role"] == role && one["scrapeUrl"] == *url;
+            assert_eq!(scraped.iter().filter(is).count(), 1, "{role}: {scraped:?}");
+        }
+    }
+
     kill(pid(&before["services"]["api"]), Signal::SIGKILL).unwrap();
     eventually("another api is there", || {
         let now = stack.state();

@@ -1,12 +1,19 @@
 //! Every query of every panel, on a real database that real roles filled, as the role that Grafana
-//! reads with.
+//! reads with, and on a real Prometheus that scrapes these roles.
+
+use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use testbed::servers::free_port;
+use testbed::servers::guard::Guarded;
 use testbed::simulate::{self, Fault, FaultKind, Scenario, Scope, Shape};
 
-use super::{dashboards, text};
+use super::prometheus::Prometheus;
+use super::{dashboards, promql, text};
 use crate::http::post;
-use crate::running::{eventually, now_ms};
+use crate::running::{Server, eventually, now_ms};
 use crate::site::Site;
 
 const MINUTE_MS: i64 = 60_000;
@@ -36,10 +43,17 @@ fn history(now_ms: i64) -> Scenario {
     ))
 }
 
+/// Roles at work, a probe that measures one of them, and what watches both.
+struct Platform {
+    prometheus: Option<Prometheus>,
+    _probe: Guarded,
+    _servers: Vec<Server>,
+    site: Site,
+    _dir: TempDir,
+}
+
 /// Sends events, and says how many.
-fn send(site: &Site, token: &str, events: impl Iterator<Item = Value>) -> i64 {
-    let ingest = site.role_at_work("ingest");
-    let events: Vec<_> = events.collect();
+fn send(ingest: &Server, token: &str, events: &[Value]) -> i64 {
     for batch in events.chunks(500) {
         let answer = post(ingest.addr, token, &Value::from(batch).to_string()).unwrap();
         assert!(answer.status == 202 && answer.body.contains("\"rejected\":[]"), "{}", answer.body);
@@ -47,13 +61,32 @@ fn send(site: &Site, token: &str, events: impl Iterator<Item = Value>) -> i64 {
     events.len() as i64
 }
 
-/// A site with windows of each length, incidents, a drift, a gap, and measurements set aside.
-fn filled(now_ms: i64) -> Site {
-    let site = Site::ready();
+/// A probe that measures an ingest and sends it what it measured, and where it tells of itself.
+fn probe(dir: &Path, ingest: &Server, token: &str) -> (Guarded, SocketAddr) {
+    let metrics = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+    let file = dir.join("probe.token");
+    std::fs::write(&file, token).unwrap();
+    let ingest = format!("http://{}", ingest.addr);
+    let target = format!("{ingest}/-/healthy");
+    let [file, spool] = [file, dir.join("spool")].map(|path| path.display().to_string());
+    let told = metrics.to_string();
+    // With nothing of our surroundings.
+    let mut args = vec!["-i", env!("CARGO_BIN_EXE_qoe"), "probe", "--client-id", "real"];
+    args.extend(["--interval", "1s", "--no-throughput", "--target", &target]);
+    args.extend(["--ingest", &ingest, "--token-file", &file]);
+    args.extend(["--spool", &spool, "--metrics", &told]);
+    let run = Guarded::run(Path::new("env"), &args, &dir.join("probe.log")).unwrap();
+    (run, metrics)
+}
+
+/// A platform with windows of each length, incidents, a drift, a gap, and measurements set aside.
+fn filled(now_ms: i64) -> Platform {
+    let (site, dir) = (Site::ready(), tempfile::tempdir().unwrap());
+    let [ingest, aggregator, api] =
+        ["ingest", "aggregator", "api"].map(|name| site.role_at_work(name));
     let token = site.token("ingest");
-    let scenario = history(now_ms);
     let event = |event| serde_json::to_value(event).unwrap();
-    let mut all: Vec<Value> = simulate::events(&scenario).map(event).collect();
+    let mut all: Vec<Value> = simulate::events(&history(now_ms)).map(event).collect();
     for (n, event) in all.iter_mut().enumerate() {
         if n % 500 == 0 {
             event["schema_version"] = "1.1".into();
@@ -64,33 +97,49 @@ fn filled(now_ms: i64) -> Site {
             event["gap"] = json!({ "count": 3, "first_ts_ms": now_ms - HOUR_MS });
         }
     }
+    let sent = send(&ingest, &token, &all);
+    let eventually_counted = |what: &str, least: i64, sql: &str| {
+        eventually(what, || {
+            let count = site.database.connect().unwrap().query_one(sql, &[]).unwrap();
+            (count.get::<_, i64>(0) >= least).then_some(())
+        });
+    };
+    let simulated = "SELECT coalesce(sum(count_total + count_troubled), 0)::bigint FROM agg_1m
+        WHERE client_id LIKE 'sim-%'";
+    eventually_counted("the last hours are counted", sent, simulated);
+
+    // Only now: what comes late is judged late.
+    let diagnoser = site.role_at_work("diagnoser");
+    let (probe, metrics) = probe(dir.path(), &ingest, &token);
+    let roles = [
+        ("ingest", &ingest),
+        ("aggregator", &aggregator),
+        ("diagnoser", &diagnoser),
+        ("api", &api),
+    ];
+    let mut scraped = roles.map(|(role, server)| (role, server.addr)).to_vec();
+    scraped.push(("probe", metrics));
+    let one_program = Server::start(&dir.path().join("one"), |_| {});
+    let reads = site.token("read");
+    let prometheus = Prometheus::start(dir.path(), &reads, &scraped, one_program.addr);
     // An hour of the day before yesterday, for the windows of hours and days.
     let before = Scenario::fleet(8, 4, 2, now_ms - 50 * HOUR_MS, 60, 1);
-    all.extend(simulate::events(&before).map(event));
-
-    let count =
-        |sql: &str| -> i64 { site.database.connect().unwrap().query_one(sql, &[]).unwrap().get(0) };
-    let sent = send(&site, &token, all.into_iter());
-    let aggregator = site.role_at_work("aggregator");
-    eventually("all is counted", || {
-        let counted = "SELECT coalesce(sum(count_total + count_troubled), 0)::bigint FROM agg_1m";
-        (count(counted) >= sent).then_some(())
-    });
-    let diagnoser = site.role_at_work("diagnoser");
-    for (what, sql) in [
-        ("an incident is told", "SELECT count(*) FROM incidents"),
-        ("hours are merged", "SELECT count(*) FROM agg_1h"),
-        ("days are merged", "SELECT count(*) FROM agg_1d"),
-    ] {
-        eventually(what, || (count(sql) > 0).then_some(()));
-    }
-    drop((aggregator, diagnoser));
+    let before: Vec<_> = simulate::events(&before).map(event).collect();
+    let sent = sent + send(&ingest, &token, &before);
+    // Refusals are told of by their reason, each from its first one on.
+    let refused = post(ingest.addr, "nonsense", "[]").unwrap();
+    assert_eq!(refused.status, 401, "{}", refused.body);
+    eventually_counted("all is counted", sent, simulated);
+    eventually_counted("an incident is told", 1, "SELECT count(*) FROM incidents");
+    eventually_counted("hours are merged", 1, "SELECT count(*) FROM agg_1h");
+    eventually_counted("days are merged", 1, "SELECT count(*) FROM agg_1d");
     // It takes most of a day to be noted by itself.
     let drift =
         "INSERT INTO drifts VALUES ('sim-0001', 'https://service-1.example/', now() - interval
         '1 hour', 'tcp', now() - interval '1 day', 1.5)";
     site.database.connect().unwrap().batch_execute(drift).unwrap();
-    site
+    let servers = vec![ingest, aggregator, diagnoser, api, one_program];
+    Platform { prometheus, _probe: probe, _servers: servers, site, _dir: dir }
 }
 
 /// What Grafana makes of macros and variables. `many` stands for variables of several values.
@@ -148,11 +197,13 @@ fn queries(path: &str, dashboard: &Value) -> Vec<(String, String)> {
     }
     for variable in dashboard["templating"]["list"].as_array().unwrap() {
         if variable["type"] == "query" {
+            assert_eq!(variable["datasource"]["uid"], "qoe-postgres");
             let sql = variable["query"].as_str().unwrap().to_owned();
             found.push((format!("{path}: variable {}", variable["name"]), sql));
         }
     }
     for annotation in dashboard["annotations"]["list"].as_array().unwrap() {
+        assert_eq!(annotation["datasource"]["uid"], "qoe-postgres");
         let sql = annotation["target"]["rawSql"].as_str().unwrap().to_owned();
         found.push((format!("{path}: annotation"), sql));
     }
@@ -179,18 +230,20 @@ fn no_panel_averages_percentiles() {
 #[test]
 fn every_panel_shows_something() {
     let now_ms = now_ms();
-    let site = filled(now_ms);
+    let platform = filled(now_ms);
+    let site = &platform.site;
     let mut owner = site.database.connect().unwrap();
     owner.batch_execute(&text("deploy/postgres/reader.sql")).unwrap();
     // Again, as at the next start of the stack.
     owner.batch_execute(&text("deploy/postgres/reader.sql")).unwrap();
     owner.batch_execute(&format!("ALTER ROLE qoe_reader PASSWORD '{PASSWORD}'")).unwrap();
 
-    let shown = panels_that_show_nothing(&site, now_ms);
-    let refused = what_the_reader_may_not(&site);
+    let mut empty = panels_that_show_nothing(site, now_ms);
+    let allowed = what_the_reader_may_not(site);
     owner.batch_execute("DROP OWNED BY qoe_reader; DROP ROLE qoe_reader").unwrap();
-    assert!(shown.is_empty(), "{}", shown.join("\n"));
-    assert!(refused.is_empty(), "the reader may: {refused:?}");
+    empty.extend(platform.prometheus.iter().flat_map(promql::what_shows_nothing));
+    assert!(empty.is_empty(), "{}", empty.join("\n"));
+    assert!(allowed.is_empty(), "the reader may: {allowed:?}");
 }
 
 /// Runs each query; says of which nothing comes, or an error.

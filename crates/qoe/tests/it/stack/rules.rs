@@ -4,18 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use super::{assert_good, dashboards, files, promtool, root, text, yaml};
-
-/// What a probe tells of itself with `--metrics`.
-const PROBE: &[&str] = &[
-    "qoe_probe_measurements_total",
-    "qoe_probe_missed_ticks_total",
-    "qoe_probe_spool_events",
-    "qoe_probe_spool_bytes",
-    "qoe_probe_lost_events_total",
-    "qoe_probe_shipped_events_total",
-    "qoe_probe_ship_failures_total",
-];
+use super::promql::asked;
+use super::{assert_good, files, promtool, root, text, yaml};
+use crate::tidy::sources;
 
 #[test]
 fn nats_takes_its_file() {
@@ -91,31 +82,13 @@ fn every_alert_says_what_to_do_and_is_tested() {
     assert!(alerts > 10, "{alerts}");
 }
 
-/// Every expression of PromQL, and where it stands.
-fn expressions() -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for (path, dashboard) in dashboards() {
-        for panel in dashboard["panels"].as_array().unwrap() {
-            for target in panel["targets"].as_array().unwrap() {
-                if let Some(expr) = target["expr"].as_str() {
-                    let at = format!("{path}: {}", panel["title"].as_str().unwrap());
-                    found.push((at, expr.to_owned()));
-                }
-            }
-        }
-    }
-    found
-}
-
 #[test]
 fn panels_ask_prometheus_what_it_understands() {
-    let expressions = expressions();
-    assert!(expressions.len() > 30);
-    let rules = expressions.iter().enumerate().map(|(n, (_, expr))| {
-        let expr = expr.replace("$__rate_interval", "1m").replace("$__range", "3h");
-        assert!(!expr.contains('$'), "{expr}");
-        serde_json::json!({ "record": format!("panel:{n}"), "expr": expr })
-    });
+    let asked = asked();
+    assert!(asked.len() > 30);
+    let rules = asked.iter().enumerate().map(
+        |(n, asked)| serde_json::json!({ "record": format!("panel:{n}"), "expr": asked.expr }),
+    );
     let rules: Vec<_> = rules.collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     // JSON is YAML.
@@ -128,9 +101,9 @@ fn panels_ask_prometheus_what_it_understands() {
 
 #[test]
 fn every_metric_that_is_asked_for_exists() {
-    let mut known: BTreeSet<String> = PROBE.iter().map(|name| (*name).to_owned()).collect();
-    let sources = super::super::tidy::sources(&root().join("crates/server/src"));
-    for (_, source) in &sources {
+    let mut known = BTreeSet::new();
+    let sources = ["crates/server/src", "crates/probe/src"].map(|dir| sources(&root().join(dir)));
+    for (_, source) in sources.iter().flatten() {
         for name in names(source, '"') {
             // A counter is registered without its end.
             known.insert(format!("{name}_total"));
@@ -138,7 +111,7 @@ fn every_metric_that_is_asked_for_exists() {
         }
     }
     let mut recorded = BTreeSet::new();
-    let mut asked = expressions();
+    let mut asked: Vec<_> = asked().into_iter().map(|asked| (asked.at, asked.expr)).collect();
     for (path, _) in files("deploy/prometheus/rules", ".yml") {
         let rules = yaml(&path);
         let groups = rules["groups"].as_array().unwrap();
