@@ -47,7 +47,7 @@ build: ## Build the qoe program (release profile)
 	$(CARGO) build --locked --release -p qoe
 	@echo "built $(QOE)"
 
-demo: build ## Break a target in turn and see each fault named, with a score (about 6 min)
+demo: build ## Break a target in turn and see each fault named, with a score (about 8 min)
 	$(QOE) demo $(ARGS)
 
 test: servers ## Run every test (needs only Rust and Python 3)
