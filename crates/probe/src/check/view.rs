@@ -137,9 +137,9 @@ fn latency(latency: &Latency) -> String {
     let rpm = latency.rpm.map_or_else(|| ABSENT.to_owned(), |rpm| format!("{rpm:.0}"));
     let confidence = latency.confidence.map_or(ABSENT, Confidence::name);
     // Over HTTP/1.1 no second request fits on a connection that carries load.
-    let where_from = if latency.beside { "on a connection beside the load" } else { "under load" };
+    let beside = if latency.beside { " of connections beside the load" } else { "" };
     format!(
-        "latency {} at rest, {} {where_from}   {rpm} RPM, confidence {confidence} ({})",
+        "latency {} at rest, {} under load   {rpm} RPM{beside}, confidence {confidence} ({})",
         time(latency.idle),
         time(latency.loaded),
         units::size(latency.bytes)

@@ -167,7 +167,7 @@ impl Run<'_> {
         let terms = terms(last);
         let latency = Latency {
             idle: None,
-            loaded: spread::median(&loaded(last)),
+            loaded: spread::median(&fresh(last)),
             beside,
             jitter: None,
             rpm: terms.as_ref().and_then(Terms::rpm),
@@ -229,6 +229,16 @@ impl Run<'_> {
 /// The intervals that the result is of.
 fn last(intervals: &[Told]) -> &[Told] {
     &intervals[intervals.len().saturating_sub(stable::MOVING)..]
+}
+
+/// Requests on fresh connections.
+fn fresh(intervals: &[Told]) -> Vec<Duration> {
+    let samples = intervals.iter().flat_map(|told| &told.samples);
+    let http = |sample: &Sample| match sample {
+        Sample::Foreign { http, .. } => Some(*http),
+        Sample::Loaded(_) => None,
+    };
+    samples.filter_map(http).collect()
 }
 
 fn loaded(intervals: &[Told]) -> Vec<Duration> {

@@ -14,10 +14,11 @@ use crate::echo::Echoes;
 pub struct Latency {
     /// Median round trip before there was load.
     pub idle: Option<Duration>,
-    /// Median round trip under load, on connections that carry the load.
+    /// Median round trip under load, on fresh connections beside it: what the queue of the line takes, and
+    /// nothing of what waits in the buffers of either end for its turn on a connection.
     pub loaded: Option<Duration>,
-    /// Whether `loaded` is of a connection beside the load: HTTP/1.1 has no room for a second request
-    /// on one that carries it.
+    /// Whether the loaded term of `rpm` is of a connection beside the load too: HTTP/1.1 has no room for a
+    /// second request on one that carries it.
     pub beside: bool,
     /// Mean difference of consecutive round trips at rest.
     pub jitter: Option<Duration>,
