@@ -11,8 +11,8 @@ pub(super) enum Scope {
     Shop,
     /// The three clients behind the link.
     Branch,
-    /// The one client and target of a world whose line is loaded.
-    Cell,
+    /// The one client of a world whose line is loaded.
+    Client,
 }
 
 impl Scope {
@@ -22,7 +22,7 @@ impl Scope {
             Self::Resolver => "resolver",
             Self::Shop => "target",
             Self::Branch => "site",
-            Self::Cell => "cell",
+            Self::Client => "client",
         }
     }
 }
@@ -66,12 +66,12 @@ impl Seen {
         }
     }
 
-    /// Minutes until enough is known of what is usual: 60 transfers, or tests that load the line, and
-    /// five minutes before the last of them counts.
+    /// Minutes until enough is known of what is usual: 60 transfers, or 20 tests that load the line (about
+    /// one in 73 s), and five minutes before the last of them counts.
     pub(super) fn before(self) -> i64 {
         match self {
             Self::Idle => 12,
-            Self::Loaded => 80,
+            Self::Loaded => 32,
         }
     }
 
@@ -79,7 +79,7 @@ impl Seen {
     pub(super) fn minutes(self) -> i64 {
         match self {
             Self::Idle => 3,
-            Self::Loaded => 12,
+            Self::Loaded => 20,
         }
     }
 }
@@ -144,7 +144,7 @@ pub(super) fn all() -> Vec<Fault> {
         link("link-rate", "throughput-bound", "rate 16 queue 64"),
         // A quarter of a second of packets before a line that had room for 16 ms of them.
         Fault {
-            scope: Scope::Cell,
+            scope: Scope::Client,
             seen: Seen::Loaded,
             ..link("link-queue", "bufferbloat", "queue 512")
         },

@@ -68,7 +68,7 @@ impl Engine {
         let signal = if kind >= tail(0) { kind - tail(0) } else { kind };
         let usual = &self.cells[cell].usual[signal];
         let samples = of.samples(signal);
-        if !usual.is_known() {
+        if !usual.is_known(signal) {
             return;
         }
         seen.tried += samples.len() as f64;

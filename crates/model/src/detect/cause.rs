@@ -61,7 +61,7 @@ impl Effect {
         let mut lows = (Vec::new(), Vec::new());
         for cell in cells.take(MOST_CELLS) {
             let usual = &cell.usual[signal];
-            if !usual.is_known() {
+            if !usual.is_known(signal) {
                 continue;
             }
             let (middle, low) = (usual.quantile(0.5), usual.quantile(0.25));
@@ -307,7 +307,7 @@ fn loses(cells: &[Cell], bad: &[usize], from: i64) -> bool {
     for &cell in bad.iter().take(MOST_CELLS) {
         for signal in [TCP, TLS] {
             let known = &cells[cell].usual[signal];
-            if !known.is_known() {
+            if !known.is_known(signal) {
                 continue;
             }
             let from_bucket = super::evidence::tail_from(known, 150e3);

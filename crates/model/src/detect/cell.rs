@@ -108,7 +108,7 @@ impl Cell {
 
     /// Whether there is anything to hold a minute against.
     pub(super) fn is_known(&self) -> bool {
-        self.usual.iter().any(Usual::is_known)
+        self.usual.iter().enumerate().any(|(signal, usual)| usual.is_known(signal))
     }
 
     /// Takes into the usual what has been good for long enough. Where the usual is not known yet, at
@@ -125,14 +125,14 @@ impl Cell {
             minute.admitted = true;
             if last_bad.is_some_and(|bad| bad >= minute.at) {
                 for (signal, usual) in self.usual.iter_mut().enumerate() {
-                    usual.wander_on(minute.seen.samples(signal));
+                    usual.wander_on(signal, minute.seen.samples(signal));
                 }
                 continue;
             }
             let fails: [u16; FAILINGS] = std::array::from_fn(|f| minute.seen.failed(f) as u16);
             let total = minute.seen.tried(0) as u16;
             for (signal, usual) in self.usual.iter_mut().enumerate() {
-                usual.admit(minute.at, minute.seen.samples(signal));
+                usual.admit(signal, minute.at, minute.seen.samples(signal));
             }
             self.note_fails(fails, total);
         }
@@ -146,7 +146,7 @@ impl Cell {
             }
             self.usual[signal].forget();
             for minute in &self.recent {
-                self.usual[signal].admit(minute.at, minute.seen.samples(signal));
+                self.usual[signal].admit(signal, minute.at, minute.seen.samples(signal));
             }
         }
         for minute in &mut self.recent {

@@ -90,7 +90,7 @@ pub(super) fn weigh(
     let mut found = Evidence::default();
     for (signal, usual) in usual.iter().enumerate() {
         let samples = seen.samples(signal);
-        if samples.is_empty() || !usual.is_known() {
+        if samples.is_empty() || !usual.is_known(signal) {
             continue;
         }
         let rank = usual.mean_rank(samples);

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
 use super::hours::Hours;
-use super::observe::{Bucket, value};
+use super::observe::{Bucket, Signal, value};
 
 /// Minutes that are kept.
 const MINUTES: usize = 60;
-/// Samples it takes to know the usual.
+/// Samples it takes to know the usual. A line is loaded a few times a day: of that fewer have to do, and its
+/// faults have to double it.
 pub(super) const ENOUGH: usize = 60;
+const ENOUGH_LOADED: usize = 20;
 /// Minutes it takes to know how much they differ.
 const ENOUGH_MINUTES: usize = 20;
 /// How often that is looked at again: it changes slowly.
@@ -53,8 +55,10 @@ pub(super) struct Usual {
 }
 
 impl Usual {
-    pub(super) fn is_known(&self) -> bool {
-        self.counts.len() >= ENOUGH
+    /// Whether it can be held against what is seen of this signal.
+    pub(super) fn is_known(&self, signal: usize) -> bool {
+        let loaded = signal == Signal::Loaded as usize;
+        self.counts.len() >= if loaded { ENOUGH_LOADED } else { ENOUGH }
     }
 
     pub(super) fn samples(&self) -> usize {
@@ -100,13 +104,13 @@ impl Usual {
     }
 
     /// Takes a good minute.
-    pub(super) fn admit(&mut self, at: i64, samples: &[Bucket]) {
+    pub(super) fn admit(&mut self, signal: usize, at: i64, samples: &[Bucket]) {
         if samples.is_empty() {
             return;
         }
-        let rank = if self.is_known() { self.mean_rank(samples) } else { f64::NAN };
+        let rank = if self.is_known(signal) { self.mean_rank(samples) } else { f64::NAN };
         self.hours.add(at, samples);
-        self.note_block(samples);
+        self.note_block(signal, samples);
         if self.minutes.len() == MINUTES
             && let Some((oldest, _)) = self.minutes.pop_front()
         {
@@ -138,20 +142,20 @@ impl Usual {
 
     /// Takes a minute into the wander alone. Things wander further than good minutes show, since what
     /// wandered off was called bad; a fault is too short to count in a day of them.
-    pub(super) fn wander_on(&mut self, samples: &[Bucket]) {
+    pub(super) fn wander_on(&mut self, signal: usize, samples: &[Bucket]) {
         if !samples.is_empty() {
-            self.note_block(samples);
+            self.note_block(signal, samples);
         }
     }
 
-    fn note_block(&mut self, samples: &[Bucket]) {
+    fn note_block(&mut self, signal: usize, samples: &[Bucket]) {
         self.block.extend(samples);
         self.block_minutes += 1;
         if self.block_minutes < BLOCK {
             return;
         }
         self.block.sort_unstable();
-        if self.is_known() {
+        if self.is_known(signal) {
             let shift = libm::log(value(at(&self.block, 0.5)) / self.quantile(0.5));
             if self.blocks.len() == BLOCKS {
                 self.blocks.pop_front();
