@@ -163,19 +163,7 @@ impl Run<'_> {
         if carried == 0 {
             return Ok(None);
         }
-        let last = last(&intervals);
-        let terms = terms(last);
-        let latency = Latency {
-            idle: None,
-            loaded: spread::median(&fresh(last)),
-            beside,
-            jitter: None,
-            rpm: terms.as_ref().and_then(Terms::rpm),
-            terms,
-            confidence: Some(stable::confidence(intervals.len(), is_stable)),
-            bytes: 0,
-        };
-        Ok(Some((latency, transfer)))
+        Ok(Some((latency(&intervals, beside, is_stable), transfer)))
     }
 
     /// Times round trips for an interval.
@@ -226,6 +214,22 @@ impl Run<'_> {
     }
 }
 
+/// What the last intervals say.
+fn latency(intervals: &[Told], beside: bool, is_stable: bool) -> Latency {
+    let last = last(intervals);
+    let terms = terms(last);
+    Latency {
+        idle: None,
+        loaded: spread::median(&fresh(last)),
+        beside,
+        jitter: None,
+        rpm: terms.as_ref().and_then(Terms::rpm),
+        terms,
+        confidence: Some(stable::confidence(intervals.len(), is_stable)),
+        bytes: 0,
+    }
+}
+
 /// The intervals that the result is of.
 fn last(intervals: &[Told]) -> &[Told] {
     &intervals[intervals.len().saturating_sub(stable::MOVING)..]
@@ -270,4 +274,24 @@ fn terms(intervals: &[Told]) -> Option<Terms> {
 #[expect(clippy::cast_precision_loss, reason = "bytes of a second are far below 2^53")]
 fn float(bytes: u64) -> f64 {
     bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_in_send_buffers_is_in_the_term_of_rpm_and_not_in_the_latency() {
+        let ms = Duration::from_millis;
+        let samples = vec![
+            Sample::Foreign { tcp: ms(20), tls: Some(ms(21)), http: ms(22) },
+            Sample::Loaded(ms(900)),
+            Sample::Foreign { tcp: ms(20), tls: Some(ms(21)), http: ms(24) },
+            Sample::Loaded(ms(1_100)),
+        ];
+        let told = Told { samples, bytes: 1 << 20, time: INTERVAL };
+        let found = latency(&[told], false, true);
+        assert!((ms(22)..=ms(24)).contains(&found.loaded.unwrap()), "{found:?}");
+        assert!(found.terms.unwrap().loaded >= ms(900), "{found:?}");
+    }
 }
