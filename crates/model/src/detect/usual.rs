@@ -10,10 +10,12 @@ use super::observe::{Bucket, Signal, value};
 
 /// Minutes that are kept.
 const MINUTES: usize = 60;
-/// Samples it takes to know the usual. A line is loaded a few times a day: of that fewer have to do, and its
-/// faults have to double it.
+/// Samples it takes to know the usual.
 pub(super) const ENOUGH: usize = 60;
+/// A line is loaded a few times a day: of that fewer have to do, of so many minutes; its faults have to
+/// double it.
 const ENOUGH_LOADED: usize = 20;
+const ENOUGH_LOADED_MINUTES: usize = 12;
 /// Minutes it takes to know how much they differ.
 const ENOUGH_MINUTES: usize = 20;
 /// How often that is looked at again: it changes slowly.
@@ -57,8 +59,10 @@ pub(super) struct Usual {
 impl Usual {
     /// Whether it can be held against what is seen of this signal.
     pub(super) fn is_known(&self, signal: usize) -> bool {
-        let loaded = signal == Signal::Loaded as usize;
-        self.counts.len() >= if loaded { ENOUGH_LOADED } else { ENOUGH }
+        let loaded = signal == Signal::Loaded as usize
+            && self.counts.len() >= ENOUGH_LOADED
+            && self.minutes.len() >= ENOUGH_LOADED_MINUTES;
+        loaded || self.counts.len() >= ENOUGH
     }
 
     pub(super) fn samples(&self) -> usize {
