@@ -10,11 +10,11 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Starts the server, says its process id, and waits for the end of standard input: the pipe
-/// closes when we end, by SIGKILL too. Then the folder in `$0` goes, if there is one.
+/// Starts the server, which says its process id before it becomes what it is (and says more), and waits for
+/// the end of standard input: the pipe closes when we end, by SIGKILL too. Then the folder in `$0` goes, if there
+/// is one.
 const WATCH: &str = r#"
-    "$@" & server=$!
-    echo $server
+    sh -c 'echo $$; exec "$@"' sh "$@" & server=$!
     cat >/dev/null
     kill -KILL $server 2>/dev/null
     wait $server
