@@ -15,7 +15,6 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::ErrorStage;
 use model::wire::WireTcpInfo;
-use socket2::SockRef;
 use tokio::task::AbortHandle;
 use tokio::time::{self, Instant as Deadline};
 use url::Url;
@@ -30,10 +29,6 @@ use crate::measurement::{TcpInfo, sides};
 
 /// What a connection costs to set up, in bytes: its handshake with certificates. More than enough.
 pub(super) const SETUP: u64 = 16 << 10;
-
-/// What may wait in the kernel to be sent, bytes: a question behind it is to show the queue of the line, not
-/// ours (draft-ietf-ippm-responsiveness).
-const MOST_UNSENT: u32 = 16 << 10;
 
 /// Ready for requests. Dropping the last clone of it closes it.
 #[derive(Clone, Debug)]
@@ -82,8 +77,6 @@ impl Connection {
         let socket = connected.stream.as_fd().try_clone_to_owned().map_err(|e| {
             Failure::new(ErrorStage::Tcp, kind::TCP_FAILED, format!("no second handle: {e}"))
         })?;
-        // Where the kernel knows it not, more waits here than on the line.
-        let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MOST_UNSENT);
         let opened = open::open(goal.client, goal.target, connected.stream, deadline).await;
         let opened = opened.map_err(|refused| refused.failure)?;
         // The older version asks twice before it is done.

@@ -12,7 +12,6 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -35,9 +34,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
-
-/// What may wait in the kernel to be sent on an HTTP/2 connection, bytes.
-const MOST_UNSENT: u32 = 16 << 10;
 
 /// Where a server says what of an answer's time was its own (W3C).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -64,8 +60,6 @@ pub(super) async fn serve_tls(stream: TcpStream, slot: Arc<Slot>, tls: Arc<Tls>,
         }
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        // Answers on one connection wait for each other. Where the kernel knows it not, they wait longer.
-        let _ = SockRef::from(stream.get_ref().0).set_tcp_notsent_lowat(MOST_UNSENT);
         serve_http2(stream, &slot, watch, tasks).await;
     } else {
         serve_http1(stream, &slot, &watch).await;
