@@ -13,6 +13,7 @@ use super::drift::Drift;
 use super::engine::{CellId, Engine, Place};
 use super::incident::Incident;
 use super::observe::{Failing, Observation};
+use super::payload::Payload;
 use super::scope::Scope;
 use super::sighting::Sighting;
 use crate::diagnosis::Label;
@@ -119,6 +120,8 @@ pub struct Replay {
     now_ms: i64,
     dirty: bool,
     ended: BTreeMap<u64, Incident>,
+    /// Of each incident its numbers, as the last minute that showed it had them.
+    numbers: HashMap<u64, Payload>,
     /// Of each incident the scopes that were told, each with when that was.
     given: HashMap<u64, Vec<(i64, Scope)>>,
     drifts: Vec<Drift>,
@@ -229,6 +232,11 @@ impl Replay {
             let first = self.told_scopes(incident.id).first();
             (incident, first.map_or(end_ms, |(given_ms, _)| *given_ms))
         })
+    }
+
+    /// The numbers that an incident rests on.
+    pub fn numbers(&self, incident: &Incident) -> Payload {
+        self.numbers.get(&incident.id).cloned().unwrap_or_else(|| Payload::of(incident))
     }
 
     /// The last minute that was settled.
@@ -416,6 +424,13 @@ impl Replay {
         self.next = self.next.max(self.first);
         judge(&mut self.settled, &minute, &self.addresses, at);
         self.drifts.extend(self.settled.take_drifts());
+        for incident in self.settled.incidents() {
+            let numbers = match self.numbers.get(&incident.id) {
+                Some(last) if incident.last_bad < at => self.settled.payload_after(incident, last),
+                _ => self.settled.payload(incident),
+            };
+            self.numbers.insert(incident.id, numbers);
+        }
         for incident in self.settled.take_ended() {
             self.ended.insert(incident.id, incident);
         }

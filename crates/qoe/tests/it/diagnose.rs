@@ -65,6 +65,12 @@ fn what_was_broken_is_named_with_its_scope_and_its_times() {
     assert!((slow["end"].as_i64().unwrap() - minute(90)).abs() <= 180_000, "{slow}");
     assert_eq!(slow["cells"].as_array().unwrap().len(), 4);
     assert_eq!(outage["opened_at"], minute(105), "in its first window: {outage}");
+    let evidence = &slow["evidence"];
+    assert_eq!(evidence["signal"], "ttfb");
+    assert!(evidence["change"]["ratio"].as_f64().unwrap() > 1.2, "{evidence}");
+    let level = |which: &str| evidence[which]["p50"].as_f64().unwrap().round();
+    let told = format!("ttfb {} ms (usual {} ms", level("current"), level("usual"));
+    assert!(slow["text"].as_str().unwrap().contains(&told), "{slow}");
     // Each window is told, and none before it could be known.
     let windows = found["windows"].as_array().unwrap();
     assert_eq!(windows.len(), 125 * 12);

@@ -51,6 +51,8 @@ struct Told<'a> {
     secondary: &'a [Label],
     excess_ms: Excess,
     text: String,
+    /// The numbers it rests on.
+    evidence: Payload,
 }
 
 #[derive(Serialize)]
@@ -201,6 +203,7 @@ fn told<'a>(replay: &'a Replay, incident: &'a Incident, given_at: i64) -> Told<'
         .collect();
     cells.sort_by_key(|cell| (cell.client_id, cell.target));
     let [dns, tcp, tls, ttfb] = incident.excess.map(|us| us.round() / 1e3);
+    let numbers = replay.numbers(incident);
     Told {
         id: id_text(incident.id),
         label: incident.label,
@@ -223,7 +226,8 @@ fn told<'a>(replay: &'a Replay, incident: &'a Incident, given_at: i64) -> Told<'
         cause: incident.slow_by,
         secondary: &incident.secondary,
         excess_ms: Excess { dns, tcp, tls, ttfb },
-        text: sentence(incident, &Payload::of(incident)),
+        text: sentence(incident, &numbers),
+        evidence: numbers,
     }
 }
 

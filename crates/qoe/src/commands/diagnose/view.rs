@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use model::detect::{Judged, Payload, Replay, sentence};
+use model::detect::{Judged, Replay, sentence};
 use model::units::MINUTE_MS;
 
 /// The windows, counted.
@@ -31,7 +31,7 @@ pub(super) fn text(replay: &Replay, windows: &Windows) -> String {
             .end
             .map_or_else(|| "open".to_owned(), |end| format!("{} min", end - incident.onset));
         _ = writeln!(out, "{from}  {to:>8}  {:<18} {}", incident.label.to_string(), incident.scope);
-        _ = writeln!(out, "  {}", sentence(incident, &Payload::of(incident)));
+        _ = writeln!(out, "  {}", sentence(incident, &replay.numbers(incident)));
     }
     for drift in replay.drifts() {
         let (client, target) = replay.key(drift.cell);
