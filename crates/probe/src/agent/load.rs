@@ -30,6 +30,9 @@ const LEAST: u64 = 2 << 20;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
+/// Held by a measurement; `None` while a test loads the line, or waits to.
+pub(super) type IdleLine<'a> = Option<RwLockReadGuard<'a, ()>>;
+
 pub(super) struct Loader {
     plan: LoadPlan,
     /// Held through a test: two at a time would measure each other.
@@ -50,8 +53,8 @@ impl Loader {
         Self { plan, state: Mutex::new(State { budget, next }), line: RwLock::new(()) }
     }
 
-    /// For a measurement to hold; `None` while a test loads the line, or waits to.
-    pub(super) fn idle_line(&self) -> Option<RwLockReadGuard<'_, ()>> {
+    /// For a measurement to hold.
+    pub(super) fn idle_line(&self) -> IdleLine<'_> {
         self.line.try_read().ok()
     }
 

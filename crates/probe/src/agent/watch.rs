@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args;
 use super::canary::Canary;
-use super::load::Loader;
+use super::load::{IdleLine, Loader};
 use super::queue::Queue;
 use super::schedule::{Grid, Pace, on_grid};
 use super::ship::Counters;
@@ -52,8 +52,12 @@ impl Watch {
         let watching = on_grid(
             grid,
             || {
-                let throughput = pace.due(Instant::now());
-                watch.tick(throughput)
+                // A tick that is left out uses up no transfer.
+                let loader = watch.loader.as_ref();
+                let idle = loader.map(|loader| loader.idle_line());
+                let is_idle = !matches!(idle, Some(None));
+                let throughput = is_idle && pace.due(Instant::now());
+                watch.tick(idle, throughput)
             },
             |missed| watch.tell_missed(missed),
         );
@@ -61,14 +65,11 @@ impl Watch {
         shutdown.run_until_cancelled(watching).await;
     }
 
-    async fn tick(&self, throughput: bool) {
-        let idle = match &self.loader {
-            Some(loader) => match loader.idle_line() {
-                None => return self.tell_missed(1),
-                held => held,
-            },
-            None => None,
-        };
+    /// `idle` holds the line from being loaded; it is `None` where nothing loads it.
+    async fn tick(&self, idle: Option<IdleLine<'_>>, throughput: bool) {
+        if let Some(None) = idle {
+            return self.tell_missed(1);
+        }
         let vigil = self.canary.vigil();
         let measuring = self.prober.measure_all(&self.target.url, throughput);
         let (mut all, stall) = vigil.beside(measuring).await;
