@@ -99,7 +99,7 @@ bench-fleet: ## Print what the detector costs over the windows of 100,000 cells 
 	$(CARGO) build --locked --release -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench fleet $(ARGS)
 
-bench-injection: ## Inject real faults behind a real link and score what is told (root, 53 min; ARGS="--faults a,b")
+bench-injection: ## Inject real faults behind a real link and score what is told (root, 58 min; ARGS="--faults a,b")
 	$(CARGO) build --locked --release -p qoe -p qoe-bench
 	$(CARGO_TARGET_DIR)/release/qoe-bench injection $(ARGS)
 

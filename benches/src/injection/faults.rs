@@ -62,12 +62,12 @@ impl Seen {
     pub(super) fn link(self) -> &'static str {
         match self {
             Self::Idle => "delay 10 loss 0 rate 80 queue 256",
-            Self::Loaded => "delay 10 loss 0 rate 16 queue 32",
+            Self::Loaded => "delay 10 loss 0 rate 10 queue 32",
         }
     }
 
     /// Minutes until enough is known of what is usual: 60 transfers, or 20 tests that load the line (about
-    /// one in 73 s), and five minutes before the last of them counts.
+    /// one in 80 s), and five minutes before the last of them counts.
     pub(super) fn before(self) -> i64 {
         match self {
             Self::Idle => 12,
@@ -79,7 +79,7 @@ impl Seen {
     pub(super) fn minutes(self) -> i64 {
         match self {
             Self::Idle => 3,
-            Self::Loaded => 20,
+            Self::Loaded => 25,
         }
     }
 }
@@ -142,11 +142,11 @@ pub(super) fn all() -> Vec<Fault> {
         https("http-truncated", "outage:http", json!({ "http": { "truncate_at": 1 } })),
         https("server-rate", "throughput-bound", json!({ "http": { "rate_bps": 8_000_000 } })),
         link("link-rate", "throughput-bound", "rate 16 queue 64"),
-        // A quarter of a second of packets before a line that had room for 16 ms of them.
+        // A fifth of a second of packets before a line that had room for 26 ms of them.
         Fault {
             scope: Scope::Client,
             seen: Seen::Loaded,
-            ..link("link-queue", "bufferbloat", "queue 512")
+            ..link("link-queue", "bufferbloat", "queue 256")
         },
     ]
 }
