@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use super::detector::Topology;
-use super::tally::Tally;
+use super::detector::{Output, Topology};
+use super::tally::{DAY_MS, Tally};
 use super::{Args, Table, detectors, report};
 
 /// A detector on a trace.
@@ -80,15 +80,17 @@ pub(super) fn run(args: &Args, tables: &[Table]) -> anyhow::Result<()> {
 fn one(args: &Args, table: &Table, job: Job) -> anyhow::Result<Vec<Tally>> {
     let scenario = table.scenario(args, job.seed)?;
     let began = Instant::now();
-    let outputs = detectors()[job.detector]
+    let mut outputs = detectors()[job.detector]
         .run(&Topology::of(&scenario), &mut testbed::simulate::events(&scenario))?;
     let took = began.elapsed();
-    let tally = |output| {
+    let from_ms = scenario.start_ms + table.world.unscored_days * DAY_MS;
+    let tally = |output: &mut Output| {
+        output.verdicts.retain(|verdict| verdict.minute_ms >= from_ms);
         let mut tally = Tally::default();
-        tally.add(&scenario, output, took);
+        tally.add(&scenario, from_ms, output, took);
         tally
     };
-    Ok(outputs.iter().map(tally).collect())
+    Ok(outputs.iter_mut().map(tally).collect())
 }
 
 fn tell(args: &Args, table: &Table, tallies: &[Tally]) {

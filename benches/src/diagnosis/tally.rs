@@ -33,11 +33,17 @@ pub(crate) struct Tally {
     pub(crate) events: u64,
 }
 
-const DAY_MS: i64 = 1_440 * MINUTE_MS;
+pub(crate) const DAY_MS: i64 = 1_440 * MINUTE_MS;
 
 impl Tally {
-    /// Adds what was told of a trace.
-    pub(crate) fn add(&mut self, scenario: &Scenario, output: &Output, took: Duration) {
+    /// Adds what was told of a trace from a time on.
+    pub(crate) fn add(
+        &mut self,
+        scenario: &Scenario,
+        from_ms: i64,
+        output: &Output,
+        took: Duration,
+    ) {
         self.rules = output.rules;
         let known = |truth: Truth| match output.labels {
             Labels::Four => truth.four(),
@@ -45,8 +51,8 @@ impl Tally {
         };
         let truths: Vec<Truth> = truths(scenario).into_iter().map(known).collect();
         let cells = scenario.clients.len() * scenario.targets.len();
-        let observed =
-            Observed { from_ms: scenario.start_ms, to_ms: scenario.end_ms(), cells: cells as u64 };
+        let to_ms = scenario.end_ms();
+        let observed = Observed { from_ms: from_ms.min(to_ms), to_ms, cells: cells as u64 };
         let score = score(&truths, &runs(&output.verdicts), &observed);
         for (label, of_label) in &score.labels {
             self.labels.entry(label.clone()).or_default().merge(of_label);

@@ -32,6 +32,11 @@ impl Length {
     }
 }
 
+/// Servers that are slow at an hour of their own.
+fn nightly() -> Untidy {
+    Untidy { nightly_jobs: 2.0, ..Untidy::default() }
+}
+
 /// A kind of trace.
 pub(crate) struct World {
     /// Its name on the command line.
@@ -42,6 +47,8 @@ pub(crate) struct World {
     pub(crate) every_rate: bool,
     /// Whether a quick run has it.
     pub(crate) quick: bool,
+    /// Days at its beginning that are not scored: what every day has takes so many to learn.
+    pub(crate) unscored_days: i64,
     make: fn(Blank, Length) -> Scenario,
 }
 
@@ -88,6 +95,7 @@ pub(crate) const ALL: &[World] = &[
         what: "every kind of fault, one at a time, 8 to 20 min, after as long without",
         every_rate: true,
         quick: true,
+        unscored_days: 0,
         make: Blank::faults,
     },
     World {
@@ -95,6 +103,7 @@ pub(crate) const ALL: &[World] = &[
         what: "no fault, 2 days",
         every_rate: true,
         quick: true,
+        unscored_days: 0,
         make: |blank, length| blank.fleet(length.days(2)),
     },
     World {
@@ -102,13 +111,35 @@ pub(crate) const ALL: &[World] = &[
         what: "no fault, round trips 30 to 90 % longer at 21:00, 5 days",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: |blank, length| blank.fleet(length.days(5)).with_climate(blank.evening()),
+    },
+    World {
+        name: "nightly",
+        what: "no fault, servers take three times as long for 40 min of each night, some not on weekends, three days to learn them and 13 that are scored",
+        every_rate: false,
+        quick: false,
+        unscored_days: 3,
+        make: |blank, length| blank.fleet(length.days(16)).with_untidy(nightly()),
+    },
+    World {
+        name: "nights",
+        what: "every kind of fault in the last two of eight days, on top of such nights and of evenings; the first three are not scored",
+        every_rate: false,
+        quick: false,
+        unscored_days: 3,
+        make: |blank, length| {
+            let days = length.days(8);
+            let scenario = blank.fleet(days).random_faults_from(days / 4 * 3);
+            scenario.with_untidy(nightly()).with_climate(blank.evening())
+        },
     },
     World {
         name: "noise",
         what: "no fault, 2.5 times the noise, 2 days",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: |blank, length| {
             blank.fleet(length.days(2)).with_climate(Climate { noise: 2.5, ..Climate::default() })
         },
@@ -118,6 +149,7 @@ pub(crate) const ALL: &[World] = &[
         what: "no fault, round trips and servers 1 to 3 % slower an hour, 3 days",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: |blank, length| {
             let drift_per_hour = blank.between(0.01, 0.03);
             let climate = Climate { drift_per_hour, ..Climate::default() };
@@ -129,6 +161,7 @@ pub(crate) const ALL: &[World] = &[
         what: "no fault, round trips and servers 1 % slower an hour, 2 days",
         every_rate: true,
         quick: false,
+        unscored_days: 0,
         make: |blank, length| {
             let climate = Climate { drift_per_hour: 0.01, ..Climate::default() };
             blank.fleet(length.days(2)).with_climate(climate)
@@ -139,6 +172,7 @@ pub(crate) const ALL: &[World] = &[
         what: "no fault, every second client is given another resolver, 2 days",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: |blank, length| {
             let untidy = Untidy { resolver_changes: 0.5, ..Untidy::default() };
             blank.fleet(length.days(2)).with_untidy(untidy)
@@ -149,6 +183,7 @@ pub(crate) const ALL: &[World] = &[
         what: "no fault, some of everything that is untidy, 3 days",
         every_rate: true,
         quick: true,
+        unscored_days: 0,
         make: |blank, length| blank.fleet(length.days(3)).with_untidy(Untidy::everything()),
     },
     World {
@@ -156,6 +191,7 @@ pub(crate) const ALL: &[World] = &[
         what: "every kind of fault in an untidy world with evenings",
         every_rate: true,
         quick: true,
+        unscored_days: 0,
         make: |blank, length| {
             let scenario = blank.faults(length).with_untidy(Untidy::everything());
             scenario.with_climate(blank.evening())
@@ -166,6 +202,7 @@ pub(crate) const ALL: &[World] = &[
         what: "every kind of fault; late, doubled and missing samples, clocks off by 1 to 2 min",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: |blank, length| {
             let untidy = Untidy { late: 0.25, clocks: 0.25, ..Untidy::default() };
             blank.faults(length).with_untidy(Untidy { missing: 0.05, doubled: 0.05, ..untidy })
@@ -176,6 +213,7 @@ pub(crate) const ALL: &[World] = &[
         what: "every kind of fault; throughput with every tenth measurement only",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: |blank, length| {
             blank.faults(length).with_untidy(Untidy { throughput_every: 10, ..Untidy::default() })
         },
@@ -185,6 +223,7 @@ pub(crate) const ALL: &[World] = &[
         what: "two faults at once, of different kinds and in different cells",
         every_rate: true,
         quick: true,
+        unscored_days: 0,
         make: two,
     },
     World {
@@ -192,6 +231,7 @@ pub(crate) const ALL: &[World] = &[
         what: "every kind of fault on top of evenings",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: |blank, length| blank.faults(length).with_climate(blank.evening()),
     },
     World {
@@ -199,6 +239,7 @@ pub(crate) const ALL: &[World] = &[
         what: "delays that grow from nothing to twice the usual in 30 min, and stay as long",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: ramps,
     },
     World {
@@ -206,6 +247,7 @@ pub(crate) const ALL: &[World] = &[
         what: "every kind of fault for 18 to 30 min, two minutes on, two off",
         every_rate: false,
         quick: true,
+        unscored_days: 0,
         make: |blank, length| {
             let mut scenario = blank.faults(length);
             let end = scenario.minutes;
@@ -222,6 +264,7 @@ pub(crate) const ALL: &[World] = &[
         what: "faults of one of the two addresses of a target",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: addresses,
     },
     World {
@@ -229,6 +272,7 @@ pub(crate) const ALL: &[World] = &[
         what: "faults that last six hours",
         every_rate: false,
         quick: false,
+        unscored_days: 0,
         make: long,
     },
     World {
@@ -236,6 +280,7 @@ pub(crate) const ALL: &[World] = &[
         what: "an outage, and a certificate, from the first minute on for 45 min",
         every_rate: false,
         quick: true,
+        unscored_days: 0,
         make: start,
     },
 ];

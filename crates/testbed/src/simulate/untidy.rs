@@ -6,8 +6,10 @@ use super::measure::Moment;
 use super::random::{Random, Stream};
 use super::scenario::Scenario;
 
+mod nightly;
 mod pulse;
 
+use nightly::Nightly;
 use pulse::{Pulse, Pulses};
 
 /// Ordinary trouble. All of it is off at 0, the default.
@@ -29,6 +31,9 @@ pub struct Untidy {
     pub route_flaps_per_day: f64,
     /// Deployments a day of each target: the server takes 0.8 to 1.25 times as long for 1 to 8 h.
     pub deploys_per_day: f64,
+    /// Share by which the server of each target is slower for 40 min of each night, at a time of its own;
+    /// every second one on weekdays alone.
+    pub nightly_jobs: f64,
     /// Share by which servers are faster, and evenings quieter, on Saturday and Sunday.
     pub weekend: f64,
     /// Share of the clients that are cut off up to 20 min every two hours, and deliver afterwards.
@@ -62,6 +67,7 @@ impl Untidy {
             handovers_per_hour: 1.0,
             route_flaps_per_day: 4.0,
             deploys_per_day: 2.0,
+            nightly_jobs: 0.0,
             weekend: 0.2,
             late: 0.15,
             clocks: 0.15,
@@ -93,6 +99,7 @@ impl Untidy {
             ("handovers_per_hour", self.handovers_per_hour, 60.0),
             ("route_flaps_per_day", self.route_flaps_per_day, 1_440.0),
             ("deploys_per_day", self.deploys_per_day, 1_440.0),
+            ("nightly_jobs", self.nightly_jobs, 100.0),
             ("weekend", self.weekend, 0.9),
             ("late", self.late, 1.0),
             ("clocks", self.clocks, 1.0),
@@ -118,6 +125,9 @@ pub(super) struct Weather {
     routes: Vec<Option<Pulses>>,
     /// One a target.
     deploys: Vec<Option<Pulses>>,
+    /// One a target, where there are any, and by what they are slower.
+    nightly: Vec<Nightly>,
+    nightly_jobs: f64,
 }
 
 impl Weather {
@@ -176,6 +186,14 @@ impl Weather {
                     pulses(&["deploy", target], untidy.deploys_per_day / 24.0, lasts)
                 })
                 .collect(),
+            nightly: scenario
+                .targets
+                .iter()
+                .enumerate()
+                .filter(|_| untidy.nightly_jobs > 0.0)
+                .map(|(nth, target)| Nightly::new(target, nth))
+                .collect(),
+            nightly_jobs: untidy.nightly_jobs,
         }
     }
 
@@ -184,6 +202,9 @@ impl Weather {
         let all = per_client.into_iter().chain([&mut self.routes, &mut self.deploys]);
         for pulses in all.flatten().flatten() {
             pulses.advance(random, minute_ms);
+        }
+        for nightly in &mut self.nightly {
+            nightly.advance(random, minute_ms);
         }
     }
 
@@ -206,6 +227,9 @@ impl Weather {
         }
         if let Some(deploy) = pulse(&self.deploys, target, ts_ms) {
             moment.server *= spread(deploy.strength, 1.25);
+        }
+        if self.nightly.get(target).is_some_and(|nightly| nightly.is_on(ts_ms)) {
+            moment.server *= 1.0 + self.nightly_jobs;
         }
     }
 

@@ -381,7 +381,7 @@ impl Wanders {
 }
 
 /// Whether it is Saturday or Sunday in UTC. The epoch began on a Thursday.
-fn is_weekend(ts_ms: i64) -> bool {
+pub(super) fn is_weekend(ts_ms: i64) -> bool {
     matches!((ts_ms.div_euclid(86_400_000) + 3).rem_euclid(7), 5 | 6)
 }
 

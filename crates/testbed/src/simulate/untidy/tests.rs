@@ -15,6 +15,7 @@ const OFF: Untidy = Untidy {
     handovers_per_hour: 0.0,
     route_flaps_per_day: 0.0,
     deploys_per_day: 0.0,
+    nightly_jobs: 0.0,
     weekend: 0.0,
     late: 0.0,
     clocks: 0.0,
@@ -167,6 +168,23 @@ fn what_comes_and_goes_moves_the_round_trip_and_the_server() {
     let (usual, deploys) = (of(OFF), of(Untidy { deploys_per_day: 12.0, ..OFF }));
     let moved = usual.iter().zip(&deploys).filter(|(a, b)| ttfb(a) != ttfb(b)).count();
     assert!(moved > 500, "{moved}");
+}
+
+#[test]
+fn servers_are_slow_each_night_and_some_rest_on_saturday() {
+    let usual = of(OFF);
+    let nightly = of(Untidy { nightly_jobs: 1.0, ..OFF });
+    // Minutes of the night in which the server of a target is slower: 40 from about 01:00 on, and none.
+    let slower = |target: &str| -> Vec<i64> {
+        let both = usual.iter().zip(&nightly).filter(|(a, _)| a.target == target);
+        let slower = both.filter(|(a, b)| a.timings.http_ttfb_ms < b.timings.http_ttfb_ms);
+        slower.map(|(a, _)| (a.ts_ms - usual[0].ts_ms) / 60_000).collect()
+    };
+    let first = slower("https://service-1.example/");
+    let (from, to) = (first[0], first[first.len() - 1]);
+    assert!((60..66).contains(&from) && (38..=40).contains(&(to - from)), "{from} {to}");
+    assert!(first.len() > 290, "{}", first.len());
+    assert!(slower("https://service-2.example/").is_empty(), "it is Saturday");
 }
 
 #[test]
