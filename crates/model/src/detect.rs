@@ -25,6 +25,7 @@ mod observe;
 mod payload;
 mod replay;
 mod scope;
+mod season;
 mod severity;
 mod sighting;
 mod slow;

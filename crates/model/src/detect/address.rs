@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cause::{FLOOR, RATE, RATIO};
+use super::cell::Cell;
 use super::engine::Engine;
 use super::evidence::{TAIL_FLOOR, fails, tail, tail_from};
 use super::observe::{Observation, value};
@@ -40,7 +41,8 @@ impl Engine {
                         seen.push((address, Seen::default()));
                         seen.len() - 1
                     });
-                    self.weigh_address(&mut seen[at].1, cell, kind, observation);
+                    let cell = &self.cells[cell];
+                    seen[at].1.weigh(cell, minute.at, kind, observation);
                 }
             }
         }
@@ -57,32 +59,33 @@ impl Engine {
         (worst >= least && next <= OTHERS * worst)
             .then(|| Scope { kind: ScopeKind::Address, id: Arc::clone(address) })
     }
+}
 
-    fn weigh_address(&self, seen: &mut Seen, cell: usize, kind: usize, of: &Observation) {
+impl Seen {
+    fn weigh(&mut self, cell: &Cell, at: i64, kind: usize, of: &Observation) {
         if kind >= fails(0) {
             let failing = kind - fails(0);
-            seen.wrong += f64::from(of.failed(failing));
-            seen.tried += f64::from(of.tried(failing));
+            self.wrong += f64::from(of.failed(failing));
+            self.tried += f64::from(of.tried(failing));
             return;
         }
         let signal = if kind >= tail(0) { kind - tail(0) } else { kind };
-        let usual = &self.cells[cell].usual[signal];
+        let usual = &cell.usual[signal];
         let samples = of.samples(signal);
         if !usual.is_known(signal) {
             return;
         }
-        seen.tried += samples.len() as f64;
+        let usual = usual.at(signal, at);
+        self.tried += samples.len() as f64;
         if kind < tail(0) {
             let middle = usual.quantile(0.5);
-            seen.changes.extend(samples.iter().map(|&b| (value(b) / middle, value(b) - middle)));
+            self.changes.extend(samples.iter().map(|&b| (value(b) / middle, value(b) - middle)));
         } else if let Some(floor) = TAIL_FLOOR.get(signal) {
-            let from = tail_from(usual, *floor);
-            seen.wrong += (samples.len() - samples.partition_point(|&b| b <= from)) as f64;
+            let from = tail_from(&usual, *floor);
+            self.wrong += (samples.len() - samples.partition_point(|&b| b <= from)) as f64;
         }
     }
-}
 
-impl Seen {
     /// The share that is wrong; of a level the change in parts of what matters.
     fn badness(&mut self, kind: usize) -> Option<f64> {
         if (self.tried as usize) < ENOUGH {

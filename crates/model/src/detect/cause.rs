@@ -2,7 +2,7 @@
 
 use super::cell::Cell;
 use super::evidence::{Kinds, effect, fails, level, only, tail};
-use super::observe::{Bucket, FAILINGS, Failing, SIGNALS, Signal};
+use super::observe::{FAILINGS, Failing, SIGNALS, Signal};
 use super::scope::ScopeKind;
 use super::slow::SlowBy;
 use super::unit::Unit;
@@ -64,20 +64,26 @@ impl Effect {
             if !usual.is_known(signal) {
                 continue;
             }
-            let (middle, low) = (usual.quantile(0.5), usual.quantile(0.25));
-            let mut own: Vec<Bucket> = Vec::new();
+            let all_day = usual.all_day();
+            let (middle, low) = (all_day.quantile(0.5), all_day.quantile(0.25));
+            let mut is_measured = false;
             for minute in cell.since(since).filter(|minute| minute.at <= last) {
-                own.extend(minute.seen.samples(signal));
+                let samples = minute.seen.samples(signal);
+                if samples.is_empty() {
+                    continue;
+                }
+                is_measured = true;
+                let factor = usual.at(signal, minute.at).factor();
+                for &bucket in samples {
+                    let (ratio, excess) = effect(bucket, middle * factor);
+                    ratios.push(ratio);
+                    excesses.push(excess);
+                    let (ratio, excess) = effect(bucket, low * factor);
+                    lows.0.push(ratio);
+                    lows.1.push(excess);
+                }
             }
-            for &bucket in &own {
-                let (ratio, excess) = effect(bucket, middle);
-                ratios.push(ratio);
-                excesses.push(excess);
-                let (ratio, excess) = effect(bucket, low);
-                lows.0.push(ratio);
-                lows.1.push(excess);
-            }
-            if !own.is_empty() {
+            if is_measured {
                 wanders.push(usual.wander());
             }
         }
@@ -310,9 +316,10 @@ fn loses(cells: &[Cell], bad: &[usize], from: i64) -> bool {
             if !known.is_known(signal) {
                 continue;
             }
-            let from_bucket = super::evidence::tail_from(known, 150e3);
-            let share = known.above(from_bucket) as f64 / known.samples() as f64;
             for minute in cells[cell].since(from) {
+                let known = known.at(signal, minute.at);
+                let from_bucket = super::evidence::tail_from(&known, 150e3);
+                let share = known.above(from_bucket) as f64 / known.samples() as f64;
                 let samples = minute.seen.samples(signal);
                 let beyond = samples.len() - samples.partition_point(|&b| b <= from_bucket);
                 hits += beyond as f64;

@@ -55,11 +55,16 @@ impl Cell {
         if self.recent.back().is_some_and(|last| at - last.at > FORGOTTEN) {
             self.forget();
         }
-        let evidence = weigh(&seen, &self.usual, &self.fails_usual);
+        let evidence = weigh(at, &seen, &self.usual, &self.fails_usual);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(Minute { at, seen, evidence, bad: false, admitted: false });
+    }
+
+    /// One of which the times of day alone are known, as they were before a minute.
+    pub(super) fn before(&self, at: i64) -> Self {
+        Self { usual: self.usual.each_ref().map(|usual| usual.before(at)), ..Self::default() }
     }
 
     /// Begins anew; how it wanders stays known.
@@ -125,7 +130,7 @@ impl Cell {
             minute.admitted = true;
             if last_bad.is_some_and(|bad| bad >= minute.at) {
                 for (signal, usual) in self.usual.iter_mut().enumerate() {
-                    usual.wander_on(signal, minute.seen.samples(signal));
+                    usual.wander_on(signal, minute.at, minute.seen.samples(signal));
                 }
                 continue;
             }

@@ -71,6 +71,13 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// One that begins anew at a minute. Of what this one learned it knows what happens at the same time of
+    /// every day, which would take days, as it was known then.
+    pub fn anew(&self, at: i64) -> Self {
+        let cells: Vec<Cell> = self.cells.iter().map(|cell| cell.before(at)).collect();
+        Self { places: vec![Place::default(); cells.len()], cells, ..Self::default() }
+    }
+
     /// Says where a cell is; one that is new, or has moved.
     pub fn place(&mut self, id: CellId, place: &Place) {
         if id.0 >= self.cells.len() {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::observe::{FAILINGS, Failing, Observation, SIGNALS, Signal, bucket, value};
-use super::usual::Usual;
+use super::usual::{Expected, Usual};
 
 /// What speaks for a change: each signal's level, each signal's tail, each stage's failures.
 pub(super) const KINDS: usize = 2 * SIGNALS + FAILINGS;
@@ -83,6 +83,7 @@ pub(super) struct FailsUsual {
 
 /// Holds a minute against the usual.
 pub(super) fn weigh(
+    at: i64,
     seen: &Observation,
     usual: &[Usual; SIGNALS],
     fails_usual: &FailsUsual,
@@ -93,7 +94,8 @@ pub(super) fn weigh(
         if samples.is_empty() || !usual.is_known(signal) {
             continue;
         }
-        let rank = usual.mean_rank(samples);
+        let expected = usual.at(signal, at);
+        let rank = expected.mean_rank(samples);
         let up = usual.deviation(rank, samples.len());
         let v = if signal == Signal::Throughput as usize { -up } else { up };
         let v = v.clamp(-MOST_DEVIATION, MOST_DEVIATION);
@@ -101,9 +103,9 @@ pub(super) fn weigh(
         found.hits[level(signal)] = small(samples.len());
         found.llr[level(signal)] = Some((SHIFT * v - SHIFT * SHIFT / 2.0) as f32);
         if let Some(floor) = TAIL_FLOOR.get(signal) {
-            let from = tail_from(usual, *floor);
+            let from = tail_from(&expected, *floor);
             let beyond = samples.len() - samples.partition_point(|&b| b <= from);
-            let share = upper(usual.above(from), usual.samples()).max(TAIL_USUAL);
+            let share = upper(expected.above(from), expected.samples()).max(TAIL_USUAL);
             let wrong = (TIMES * share).clamp(TAIL_WRONG, 0.9);
             found.hits[tail(signal)] = small(beyond);
             found.llr[tail(signal)] = Some(bernoulli(beyond, samples.len(), share, wrong) as f32);
@@ -129,7 +131,7 @@ pub(super) fn weigh(
 }
 
 /// Where the tail of a signal begins.
-pub(super) fn tail_from(usual: &Usual, floor: f64) -> u16 {
+pub(super) fn tail_from(usual: &Expected<'_>, floor: f64) -> u16 {
     let (middle, high) = (usual.quantile(0.5), usual.quantile(0.95));
     let from = middle + (3.0 * (high - middle)).max(floor);
     bucket(from as u64)

@@ -28,8 +28,12 @@ pub struct Payload {
     pub signal: Option<String>,
     /// The last minutes, at most ten.
     pub current: Option<Level>,
-    /// The last hour of good minutes.
+    /// The last hour of good minutes, as it is expected to be at this time of day.
     pub usual: Option<Level>,
+    /// By what the time of day makes `usual` differ from the rest of the day, as a factor (the median of the
+    /// cells); absent where it does not, or is not known to.
+    #[serde(default)]
+    pub seasonal_factor: Option<f64>,
     /// `current` less `usual`, of the medians, and its ratio.
     pub change: Option<Change>,
     /// What each stage has more than usual, milliseconds: look-up, connect, handshake, first byte.
@@ -129,8 +133,9 @@ impl Engine {
             }
         }
         let signal = signal_of(incident.label);
+        let to = incident.last_bad;
         let (current, usual) = match signal {
-            Some(signal) => self.levels(signal, bad, from, incident.last_bad),
+            Some(signal) => levels(signal, bad, from, to),
             None => (None, None),
         };
         let change = current.zip(usual).map(|(now, usual): (Level, Level)| Change {
@@ -141,6 +146,7 @@ impl Engine {
             signal: signal.map(|signal| signal.as_str().to_owned()),
             current,
             usual,
+            seasonal_factor: signal.and_then(|signal| seasonal_factor(signal, bad(), to)),
             change,
             evidence: self.evidence(incident),
             failures,
@@ -148,23 +154,6 @@ impl Engine {
             cells: self.tally(incident),
             ..Payload::of(incident)
         }
-    }
-
-    fn levels<'a, I: Iterator<Item = &'a Cell>>(
-        &self,
-        signal: Signal,
-        bad: impl Fn() -> I,
-        from: i64,
-        to: i64,
-    ) -> (Option<Level>, Option<Level>) {
-        let mut now: Vec<Bucket> = Vec::new();
-        let mut then: Vec<Bucket> = Vec::new();
-        for cell in bad() {
-            let of = |minute: &'a Minute| minute.seen.samples(signal as usize);
-            now.extend(present(cell, from, to).flat_map(of));
-            then.extend(cell.usual[signal as usize].all());
-        }
-        (Level::of(now), Level::of(then))
     }
 
     /// That of the unit's track which has most.
@@ -194,6 +183,34 @@ impl Engine {
         }
         tally
     }
+}
+
+fn levels<'a, I: Iterator<Item = &'a Cell>>(
+    signal: Signal,
+    bad: impl Fn() -> I,
+    from: i64,
+    to: i64,
+) -> (Option<Level>, Option<Level>) {
+    let signal = signal as usize;
+    let mut now: Vec<Bucket> = Vec::new();
+    let mut then: Vec<Bucket> = Vec::new();
+    for cell in bad() {
+        now.extend(present(cell, from, to).flat_map(|minute| minute.seen.samples(signal)));
+        then.extend(cell.usual[signal].at(signal, to).all());
+    }
+    (Level::of(now), Level::of(then))
+}
+
+fn seasonal_factor<'a>(
+    signal: Signal,
+    bad: impl Iterator<Item = &'a Cell>,
+    at: i64,
+) -> Option<f64> {
+    let signal = signal as usize;
+    let mut all: Vec<f64> = bad.map(|cell| cell.usual[signal].at(signal, at).factor()).collect();
+    all.sort_by(f64::total_cmp);
+    let middle = *all.get(all.len() / 2)?;
+    (middle != 1.0).then(|| rounded(middle))
 }
 
 impl Level {

@@ -18,7 +18,8 @@ pub fn sentence(incident: &Incident, numbers: &Payload) -> String {
     if let (Some(signal), Some(now), Some(usual)) =
         (&numbers.signal, numbers.current, numbers.usual)
     {
-        level(&mut text, signal, now, usual);
+        let time = if numbers.seasonal_factor.is_some() { " at this time" } else { "" };
+        level(&mut text, signal, now, usual, time);
     }
     if let Some(by) = incident.slow_by {
         _ = write!(text, ", by {}", by.as_str().replace('_', " "));
@@ -46,16 +47,16 @@ pub fn sentence(incident: &Incident, numbers: &Payload) -> String {
     text
 }
 
-fn level(text: &mut String, signal: &str, now: Level, usual: Level) {
+fn level(text: &mut String, signal: &str, now: Level, usual: Level, time: &str) {
     let ratio = now.p50 / usual.p50;
     let difference = now.p50 - usual.p50;
     if signal == "throughput" {
         let (now, usual) = (now.p50 / 1e3, usual.p50 / 1e3);
-        _ = write!(text, ": {signal} {now:.1} Mbit/s (usual {usual:.1} Mbit/s, {ratio:.2}x)");
+        _ = write!(text, ": {signal} {now:.1} Mbit/s (usual {usual:.1} Mbit/s{time}, {ratio:.2}x)");
     } else {
         _ = write!(
             text,
-            ": {signal} {:.0} ms (usual {:.0} ms, {difference:+.0} ms, {ratio:.1}x)",
+            ": {signal} {:.0} ms (usual {:.0} ms{time}, {difference:+.0} ms, {ratio:.1}x)",
             now.p50, usual.p50
         );
     }

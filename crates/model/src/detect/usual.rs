@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
 use super::hours::Hours;
-use super::observe::{Bucket, Signal, value};
+use super::observe::{Bucket, FINE, Signal, value};
+use super::season::Season;
 
 /// Minutes that are kept.
 const MINUTES: usize = 60;
@@ -35,10 +36,10 @@ pub(super) const MAD: f64 = 1.4826;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Usual {
-    /// The samples of those minutes, one minute after another, each ascending.
+    /// The samples of those minutes, one minute after another, each ascending, less what is expected of
+    /// their time of day.
     samples: VecDeque<Bucket>,
-    /// How many each minute has, and their mean rank when they came.
-    minutes: VecDeque<(u16, f32)>,
+    minutes: VecDeque<Minute>,
     /// The same by value.
     counts: Counts,
     /// Samples of the block that is filling.
@@ -54,6 +55,63 @@ pub(super) struct Usual {
     stale: u32,
     /// Medians of the last hours.
     hours: Hours,
+    season: Season,
+}
+
+/// A good minute.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Minute {
+    at: i64,
+    /// How many samples it has, and what was taken off them.
+    n: u16,
+    off: i16,
+    /// Their mean rank when they came.
+    rank: f32,
+}
+
+/// The usual as it is expected to be at a minute.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected<'a> {
+    usual: &'a Usual,
+    /// What its time of day adds, in buckets.
+    more: i16,
+}
+
+impl Expected<'_> {
+    /// By nearest rank.
+    pub(super) fn quantile(&self, q: f64) -> f64 {
+        value(self.usual.counts.quantile(q).saturating_add_signed(self.more))
+    }
+
+    /// How many samples are above a value.
+    pub(super) fn above(&self, bucket: Bucket) -> usize {
+        self.usual.counts.above(bucket.saturating_add_signed(-self.more))
+    }
+
+    /// The mean of the samples' mid-ranks among the usual, in (0, 1); one half is as usual.
+    pub(super) fn mean_rank(&self, samples: &[Bucket]) -> f64 {
+        if self.more == 0 {
+            return self.usual.counts.mean_rank(samples);
+        }
+        let less: Vec<Bucket> =
+            samples.iter().map(|bucket| bucket.saturating_add_signed(-self.more)).collect();
+        self.usual.counts.mean_rank(&less)
+    }
+
+    /// All samples.
+    pub(super) fn all(&self) -> impl Iterator<Item = Bucket> {
+        self.usual.samples.iter().map(|bucket| bucket.saturating_add_signed(self.more))
+    }
+
+    /// How many there are.
+    pub(super) fn samples(&self) -> usize {
+        self.usual.counts.len()
+    }
+
+    /// By what its time of day differs from the rest of the day, as a factor.
+    pub(super) fn factor(&self) -> f64 {
+        libm::exp(f64::from(self.more) / FINE)
+    }
 }
 
 impl Usual {
@@ -65,27 +123,20 @@ impl Usual {
         loaded || self.counts.len() >= ENOUGH
     }
 
-    pub(super) fn samples(&self) -> usize {
-        self.counts.len()
+    /// Of what was learned before a minute the times of day alone.
+    pub(super) fn before(&self, at: i64) -> Self {
+        Self { season: self.season.before(at), ..Self::default() }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = Bucket> {
-        self.samples.iter().copied()
+    /// But for the time of day.
+    pub(super) fn all_day(&self) -> Expected<'_> {
+        Expected { usual: self, more: 0 }
     }
 
-    /// By nearest rank.
-    pub(super) fn quantile(&self, q: f64) -> f64 {
-        value(self.counts.quantile(q))
-    }
-
-    /// How many samples are above a value.
-    pub(super) fn above(&self, bucket: Bucket) -> usize {
-        self.counts.above(bucket)
-    }
-
-    /// The mean of the samples' mid-ranks among the usual, in (0, 1); one half is as usual.
-    pub(super) fn mean_rank(&self, samples: &[Bucket]) -> f64 {
-        self.counts.mean_rank(samples)
+    /// As it is expected to be at a minute.
+    pub(super) fn at(&self, signal: usize, at: i64) -> Expected<'_> {
+        let less_is_worse = signal == Signal::Throughput as usize;
+        Expected { usual: self, more: self.season.worst(at, less_is_worse) }
     }
 
     /// How far a mean rank of n samples is from the usual one, in deviations; what minutes differ by
@@ -112,21 +163,24 @@ impl Usual {
         if samples.is_empty() {
             return;
         }
-        let rank = if self.is_known(signal) { self.mean_rank(samples) } else { f64::NAN };
+        let known = self.is_known(signal);
+        let rank = if known { self.at(signal, at).mean_rank(samples) } else { f64::NAN };
         self.hours.add(at, samples);
-        self.note_block(signal, samples);
+        self.note_time(signal, at, samples);
         if self.minutes.len() == MINUTES
-            && let Some((oldest, _)) = self.minutes.pop_front()
+            && let Some(oldest) = self.minutes.pop_front()
         {
-            for bucket in self.samples.drain(..usize::from(oldest)) {
+            for bucket in self.samples.drain(..usize::from(oldest.n)) {
                 self.counts.remove(bucket);
             }
         }
-        for &bucket in samples {
+        let off = self.shown(at, samples);
+        for bucket in samples {
+            let bucket = bucket.saturating_add_signed(-off);
             self.counts.add(bucket);
+            self.samples.push_back(bucket);
         }
-        self.samples.extend(samples);
-        self.minutes.push_back((samples.len() as u16, rank as f32));
+        self.minutes.push_back(Minute { at, n: samples.len() as u16, off, rank: rank as f32 });
         self.stale += 1;
         if self.stale >= RANKS_EVERY || self.minutes.len() <= ENOUGH_MINUTES + 1 {
             self.stale = 0;
@@ -144,15 +198,48 @@ impl Usual {
         (self.middle, self.excess) = (0.5, 0.0);
     }
 
-    /// Takes a minute into the wander alone. Things wander further than good minutes show, since what
-    /// wandered off was called bad; a fault is too short to count in a day of them.
-    pub(super) fn wander_on(&mut self, signal: usize, samples: &[Bucket]) {
+    /// Takes a minute into the wander and the time of day alone. Things wander further than good minutes
+    /// show, since what wandered off was called bad; a fault is too short to count in a day of them.
+    pub(super) fn wander_on(&mut self, signal: usize, at: i64, samples: &[Bucket]) {
         if !samples.is_empty() {
-            self.note_block(signal, samples);
+            self.note_time(signal, at, samples);
         }
     }
 
-    fn note_block(&mut self, signal: usize, samples: &[Bucket]) {
+    /// What is expected of a minute's time of day, where it shows it: a night without its job is no faster than
+    /// other nights.
+    fn shown(&self, at: i64, samples: &[Bucket]) -> i16 {
+        let expected = self.season.shift(at);
+        if expected == 0 || self.samples.is_empty() {
+            return expected;
+        }
+        let more = i32::from(samples[samples.len() / 2]) - i32::from(self.counts.quantile(0.5));
+        let is_nearer = (more - i32::from(expected)).abs() <= more.abs();
+        if is_nearer { expected } else { 0 }
+    }
+
+    fn note_time(&mut self, signal: usize, at: i64, samples: &[Bucket]) {
+        self.note_block(signal, at, samples);
+        if self.season.add(at, samples) {
+            self.expect_anew();
+        }
+    }
+
+    /// Takes off the samples what is expected of their time of day by now.
+    fn expect_anew(&mut self) {
+        self.counts.clear();
+        let mut samples = self.samples.iter_mut();
+        for minute in &mut self.minutes {
+            let more = minute.off - self.season.shift(minute.at);
+            minute.off -= more;
+            for bucket in samples.by_ref().take(usize::from(minute.n)) {
+                *bucket = bucket.saturating_add_signed(more);
+                self.counts.add(*bucket);
+            }
+        }
+    }
+
+    fn note_block(&mut self, signal: usize, now: i64, samples: &[Bucket]) {
         self.block.extend(samples);
         self.block_minutes += 1;
         if self.block_minutes < BLOCK {
@@ -160,7 +247,7 @@ impl Usual {
         }
         self.block.sort_unstable();
         if self.is_known(signal) {
-            let shift = libm::log(value(at(&self.block, 0.5)) / self.quantile(0.5));
+            let shift = libm::log(value(at(&self.block, 0.5)) / self.at(signal, now).quantile(0.5));
             if self.blocks.len() == BLOCKS {
                 self.blocks.pop_front();
             }
@@ -175,14 +262,14 @@ impl Usual {
     }
 
     fn note_ranks(&mut self) {
-        let known = self.minutes.iter().filter(|(_, rank)| !rank.is_nan());
-        let mut ranks: Vec<f64> = known.clone().map(|(_, rank)| f64::from(*rank)).collect();
+        let known = self.minutes.iter().filter(|minute| !minute.rank.is_nan());
+        let mut ranks: Vec<f64> = known.clone().map(|minute| f64::from(minute.rank)).collect();
         if ranks.len() < ENOUGH_MINUTES {
             (self.middle, self.excess) = (0.5, 0.0);
             return;
         }
-        let chance =
-            known.map(|&(n, _)| 1.0 / (12.0 * f64::from(n))).sum::<f64>() / ranks.len() as f64;
+        let chance = known.map(|minute| 1.0 / (12.0 * f64::from(minute.n))).sum::<f64>()
+            / ranks.len() as f64;
         ranks.sort_by(f64::total_cmp);
         self.middle = ranks[ranks.len() / 2];
         let mut off: Vec<f64> = ranks.iter().map(|rank| (rank - self.middle).abs()).collect();

@@ -41,9 +41,17 @@ pub fn rediagnose(
 ) -> Result<Rediagnosed, StoreError> {
     let mut done = Rediagnosed::default();
     let (kept, _) = reader.incidents(&IncidentQuery::new(span, MOST_KEPT))?;
-    let (mut registry, mut engine) = (Registry::of(Arc::new(topology)), Engine::default());
     let mut still = BTreeSet::new();
     let mut at_ms = reader.first_window(span.from_ms - BEFORE_MS)?.unwrap_or(span.to_ms);
+    let topology = Arc::new(topology);
+    let newest = reader.detector_state(i64::MAX)?.and_then(|(_, state)| {
+        // One of another version is as good as none.
+        Registry::restore(&state, Arc::clone(&topology)).ok()
+    });
+    let (mut registry, mut engine) = match newest {
+        Some((registry, engine)) => (registry.anew(), engine.anew(at_ms.div_euclid(MINUTE_MS))),
+        None => (Registry::of(topology), Engine::default()),
+    };
     while at_ms < span.to_ms {
         let to_ms = (at_ms + CHUNK_MS).min(span.to_ms);
         let mut seen = registry.read(reader, Span { from_ms: at_ms, to_ms })?;

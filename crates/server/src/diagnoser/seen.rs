@@ -14,7 +14,7 @@ use crate::store::{Cell, Reader, Span, StoreError, WindowLabel};
 /// Addresses of a target that are told apart.
 const MOST_ADDRESSES: usize = 16;
 /// The first byte of a kept state.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// A minute.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +89,12 @@ impl Registry {
         let mut registry = Self::default();
         registry.take(topology);
         registry
+    }
+
+    /// The same cells by the same numbers, of which nothing is known.
+    pub(super) fn anew(&self) -> Self {
+        let (cells, ids) = (self.cells.clone(), self.ids.clone());
+        Self { cells, ids, ..Self::of(Arc::clone(&self.topology)) }
     }
 
     fn take(&mut self, topology: Arc<Topology>) {

@@ -82,6 +82,10 @@ pub(crate) struct Evidence {
     /// The last hour of good minutes.
     #[schema(required)]
     usual: Option<Level>,
+    /// By what the time of day makes `usual` differ from the rest of the day, as a factor; null where it does
+    /// not, or is not known to.
+    #[schema(required)]
+    seasonal_factor: Option<f64>,
     /// `current` against `usual`, by their medians.
     #[schema(required)]
     change: Option<Change>,

@@ -18,6 +18,7 @@ mod ingest_answers;
 mod ingest_bodies;
 mod ingest_events;
 mod ingest_unavailable;
+mod nights;
 mod openapi;
 mod platform;
 mod promises;

@@ -97,6 +97,9 @@ pub(super) fn whole(row: &IncidentRow, zone: &TimeZone, style: Style) -> String 
                 ),
             );
         }
+        if let Some(factor) = evidence.seasonal_factor {
+            line("at this time", format!("{factor:.2} times the rest of the day, every day"));
+        }
         if let Some(change) = evidence.change {
             line(
                 "change",

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::detect::Engine;
 use model::units::MINUTE_MS;
 
 use super::{BEGIN_MS, Fleet, told_since};
@@ -86,8 +85,8 @@ impl Fleet {
             Some(restored) => restored,
             None => {
                 let first_ms = reader.first_window(begin_ms)?.unwrap_or(from_ms);
-                let registry = Registry::of(Arc::clone(&self.topology));
-                (first_ms, (registry, Engine::default()))
+                let engine = self.settled.anew(first_ms.div_euclid(MINUTE_MS));
+                (first_ms, (self.registry.anew(), engine))
             }
         };
         tracing::info!(minutes = minutes.len(), ahead, "going back to minutes that changed");
