@@ -75,6 +75,11 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
     }
     let tuned = args.seeds.iter().any(|seed| TUNING.contains(seed));
     ensure!(args.tuning || !tuned, "seeds 1 to 9 are for tuning: --tuning allows them");
+    for start in &args.detectors {
+        let names: Vec<_> = detectors().iter().map(|detector| detector.name()).collect();
+        let found = names.iter().any(|name| name.starts_with(start.as_str()));
+        ensure!(found, "no detector is named {start:?}; there are {}", names.join(", "));
+    }
     let tables = tables(&args)?;
     match &args.export {
         Some(dir) => export(&args, dir, &tables),
