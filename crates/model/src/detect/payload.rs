@@ -32,7 +32,6 @@ pub struct Payload {
     pub usual: Option<Level>,
     /// By what the time of day makes `usual` differ from the rest of the day, as a factor (the median of the
     /// cells); absent where it does not, or is not known to.
-    #[serde(default)]
     pub seasonal_factor: Option<f64>,
     /// `current` less `usual`, of the medians, and its ratio.
     pub change: Option<Change>,

@@ -44,14 +44,15 @@ pub(super) struct Season {
 }
 
 impl Season {
-    /// By how much a minute usually differs from its day.
-    pub(super) fn shift(&self, at: i64) -> i16 {
-        self.shifts.get(part_of_day(at)).map_or(0, |&shift| i16::from(shift))
+    /// By how much a part of the day usually differs from it.
+    pub(super) fn shift(&self, part: u8) -> i8 {
+        self.shifts.get(usize::from(part)).copied().unwrap_or(0)
     }
 
-    /// The same of the worst of the minutes around it.
+    /// By how much the worst of a minute and those around it usually does.
     pub(super) fn worst(&self, at: i64, less_is_worse: bool) -> i16 {
-        let [now, others @ ..] = [at, at - AROUND, at + AROUND].map(|at| self.shift(at));
+        let around = [at, at - AROUND, at + AROUND];
+        let [now, others @ ..] = around.map(|at| i16::from(self.shift(part_of_day(at))));
         others.into_iter().fold(now, if less_is_worse { i16::min } else { i16::max })
     }
 
@@ -96,7 +97,7 @@ impl Season {
             let middle = self.samples.len() / 2;
             let (_, &mut median, _) = self.samples.select_nth_unstable(middle);
             self.today.resize(PARTS, 0);
-            self.today[part_of_day(last)] = median;
+            self.today[usize::from(part_of_day(last))] = median;
         }
         self.samples = Vec::new();
     }
@@ -171,9 +172,10 @@ fn day(at: i64) -> i32 {
     i32::try_from(at.div_euclid(24 * 60)).unwrap_or(i32::MAX)
 }
 
+/// Which part of its day a minute is in.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 48")]
-fn part_of_day(at: i64) -> usize {
-    at.rem_euclid(24 * 60).div_euclid(PART) as usize
+pub(super) fn part_of_day(at: i64) -> u8 {
+    at.rem_euclid(24 * 60).div_euclid(PART) as u8
 }
 
 /// In UTC; the first day of the epoch was a Thursday.
@@ -211,7 +213,7 @@ mod tests {
     fn what_three_days_have_in_common_is_expected_of_the_fourth() {
         assert!(of(2, |_, minute| nightly(minute)).shifts.is_empty());
         let season = of(3, |_, minute| nightly(minute));
-        let at = |minute: i64| season.shift(MONDAY + 3 * DAY + minute);
+        let at = |minute: i64| i16::from(season.shift(part_of_day(minute)));
         let ratio = libm::exp(f64::from(at(150)) / super::super::observe::FINE);
         assert!((2.6..=3.1).contains(&ratio), "{ratio}");
         assert_eq!([at(100), at(190), at(700)], [0; 3]);
@@ -234,7 +236,7 @@ mod tests {
     #[test]
     fn weekends_are_told_from_workdays_once_three_of_their_days_are_known() {
         let weekdays = |day: i64, minute: i64| if day % 7 < 5 { nightly(minute) } else { 1.0 };
-        let at = |days: i64| of(days, weekdays).shift(MONDAY + days * DAY + 150);
+        let at = |days: i64| of(days, weekdays).shift(part_of_day(150));
         // The first Saturday and the second: two days of a weekend are few.
         assert!(at(5) > 0 && at(12) > 0);
         // Its Sunday is the first day that is told from three of them.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::Counts;
 use super::hours::Hours;
 use super::observe::{Bucket, FINE, Signal, value};
-use super::season::Season;
+use super::season::{Season, part_of_day};
 
 /// Minutes that are kept.
 const MINUTES: usize = 60;
@@ -61,10 +61,11 @@ pub(super) struct Usual {
 /// A good minute.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Minute {
-    at: i64,
-    /// How many samples it has, and what was taken off them.
+    /// The part of its day that it is in, and what was taken off its samples for that.
+    part: u8,
+    off: i8,
+    /// How many they are.
     n: u16,
-    off: i16,
     /// Their mean rank when they came.
     rank: f32,
 }
@@ -174,13 +175,14 @@ impl Usual {
                 self.counts.remove(bucket);
             }
         }
-        let off = self.shown(at, samples);
+        let part = part_of_day(at);
+        let off = self.shown(part, samples);
         for bucket in samples {
-            let bucket = bucket.saturating_add_signed(-off);
+            let bucket = bucket.saturating_add_signed(-i16::from(off));
             self.counts.add(bucket);
             self.samples.push_back(bucket);
         }
-        self.minutes.push_back(Minute { at, n: samples.len() as u16, off, rank: rank as f32 });
+        self.minutes.push_back(Minute { part, off, n: samples.len() as u16, rank: rank as f32 });
         self.stale += 1;
         if self.stale >= RANKS_EVERY || self.minutes.len() <= ENOUGH_MINUTES + 1 {
             self.stale = 0;
@@ -206,10 +208,10 @@ impl Usual {
         }
     }
 
-    /// What is expected of a minute's time of day, where it shows it: a night without its job is no faster than
-    /// other nights.
-    fn shown(&self, at: i64, samples: &[Bucket]) -> i16 {
-        let expected = self.season.shift(at);
+    /// What is expected of a part of the day, where a minute of it shows it: a night without its job is no
+    /// faster than other nights.
+    fn shown(&self, part: u8, samples: &[Bucket]) -> i8 {
+        let expected = self.season.shift(part);
         if expected == 0 || self.samples.is_empty() {
             return expected;
         }
@@ -230,8 +232,9 @@ impl Usual {
         self.counts.clear();
         let mut samples = self.samples.iter_mut();
         for minute in &mut self.minutes {
-            let more = minute.off - self.season.shift(minute.at);
-            minute.off -= more;
+            let expected = self.season.shift(minute.part);
+            let more = i16::from(minute.off) - i16::from(expected);
+            minute.off = expected;
             for bucket in samples.by_ref().take(usize::from(minute.n)) {
                 *bucket = bucket.saturating_add_signed(more);
                 self.counts.add(*bucket);
@@ -283,4 +286,28 @@ impl Usual {
 pub(super) fn at(sorted: &[Bucket], q: f64) -> Bucket {
     let rank = libm::ceil(q * sorted.len() as f64) as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observe::bucket;
+    use super::*;
+
+    #[test]
+    fn a_new_day_takes_what_it_expects_off_the_minutes_before_it_too() {
+        const DAY: i64 = 1_440;
+        let ttfb = Signal::Ttfb as usize;
+        let mut usual = Usual::default();
+        // Three times as long in the last half hour of each day, of 700 whole ones on.
+        for minute in 700 * DAY..703 * DAY {
+            let late = minute % DAY >= DAY - 30;
+            let us = if late { 90_000 } else { 30_000 };
+            usual.admit(ttfb, minute, &[bucket(us)]);
+        }
+        assert!(usual.all_day().quantile(0.9) > 85e3, "half of the last hour");
+        usual.admit(ttfb, 703 * DAY, &[bucket(30_000)]);
+        assert!(usual.all_day().quantile(0.9) < 33e3, "less what is expected of it");
+        let late = usual.at(ttfb, 704 * DAY - 20);
+        assert!((85e3..92e3).contains(&late.quantile(0.5)) && late.factor() > 2.7);
+    }
 }
