@@ -67,7 +67,7 @@ impl Cell {
         Self { usual: self.usual.each_ref().map(|usual| usual.before(at)), ..Self::default() }
     }
 
-    /// Begins anew; how it wanders stays known.
+    /// Begins anew; how it wanders, and how it goes with the time of day, stays known.
     fn forget(&mut self) {
         self.usual.iter_mut().for_each(Usual::forget);
         self.fails.clear();

@@ -64,7 +64,7 @@ impl Season {
             parts: self.parts.range(..days * PARTS).copied().collect(),
             ..Self::default()
         };
-        past.shifts = past.expect(day(at));
+        past.shifts = past.foresee(day(at));
         past
     }
 
@@ -88,7 +88,7 @@ impl Season {
             return false;
         }
         self.end_day(day(last));
-        let shifts = self.expect(day(at));
+        let shifts = self.foresee(day(at));
         std::mem::replace(&mut self.shifts, shifts) != self.shifts
     }
 
@@ -121,8 +121,8 @@ impl Season {
         }));
     }
 
-    /// What the days before one have in common.
-    fn expect(&self, today: i32) -> Vec<i8> {
+    /// What is expected of a day: what those before it have in common.
+    fn foresee(&self, today: i32) -> Vec<i8> {
         let recent = || {
             let days = self.days.iter().enumerate().rev();
             days.filter(|(_, day)| (1..=DAYS as i32).contains(&(today - **day)))

@@ -190,7 +190,7 @@ impl Usual {
         }
     }
 
-    /// Begins anew; how it wanders stays known.
+    /// Begins anew; how it wanders, and how it goes with the time of day, stays known.
     pub(super) fn forget(&mut self) {
         self.samples.clear();
         self.minutes.clear();

@@ -79,7 +79,7 @@ pub(crate) struct Evidence {
     /// The last minutes, at most ten.
     #[schema(required)]
     current: Option<Level>,
-    /// The last hour of good minutes.
+    /// The last hour of good minutes, as it is expected to be at this time of day.
     #[schema(required)]
     usual: Option<Level>,
     /// By what the time of day makes `usual` differ from the rest of the day, as a factor; null where it does

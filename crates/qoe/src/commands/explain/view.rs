@@ -98,7 +98,10 @@ pub(super) fn whole(row: &IncidentRow, zone: &TimeZone, style: Style) -> String 
             );
         }
         if let Some(factor) = evidence.seasonal_factor {
-            line("at this time", format!("{factor:.2} times the rest of the day, every day"));
+            line(
+                "at this time",
+                format!("{factor:.2} times the rest of the day, as on other days"),
+            );
         }
         if let Some(change) = evidence.change {
             line(
